@@ -1,0 +1,185 @@
+"""What a run is: every setting, its type, bounds, unit and one line of help, stated once.
+
+TOML files, `key=value` overrides, the workbench's form, error messages and the docs' table are all read off these
+structs (see `fields.py`), so they cannot drift. msgspec rather than pydantic: 10 ms at import against 130–250.
+A field marked `resumable` says how long, where or how a run computes; any other says what it computes, and a resumed
+run may not change it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+
+def setting(
+    help: str,
+    *,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    min_length: int | None = None,
+    unit: str = "",
+    resumable: bool = False,
+) -> msgspec.Meta:
+    """The metadata of one field: bounds as msgspec checks them, and what the form shows beside it."""
+    extra: dict[str, Any] = {"unit": unit, "resumable": resumable}
+    return msgspec.Meta(description=help, ge=ge, gt=gt, le=le, lt=lt, min_length=min_length, extra=extra)
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the config file."""
+
+
+class ModelConfig(Section):
+    """The GPT's shape."""
+
+    architecture: Annotated[
+        Literal["modern", "gpt2"],
+        setting("modern: RoPE, RMSNorm, QK-norm, ReLU²; gpt2: learned positions, LayerNorm, GELU"),
+    ] = "modern"
+    n_layer: Annotated[int, setting("transformer blocks", ge=1, le=512, unit="layers")] = 4
+    n_head: Annotated[int, setting("attention heads; must divide n_embd", ge=1, le=512, unit="heads")] = 4
+    n_kv_head: Annotated[
+        int, setting("key/value heads (grouped-query attention); 0: as many as n_head", ge=0, le=512, unit="heads")
+    ] = 0
+    n_embd: Annotated[int, setting("width of the residual stream", ge=2, le=65536, unit="channels")] = 128
+    context_length: Annotated[int, setting("tokens the model sees at once", ge=2, le=1048576, unit="tokens")] = 64
+    dropout: Annotated[float, setting("share of activations dropped in training", ge=0.0, lt=1.0)] = 0.0
+    tied: Annotated[bool, setting("one matrix for the token embedding and the output head")] = False
+
+
+class DataConfig(Section):
+    """The text and how it becomes batches."""
+
+    corpus: Annotated[str, setting("a name (`gpt-tui corpus list`), a text file, or a folder", min_length=1)] = "stories"
+    tokenizer: Annotated[
+        str, setting("char, byte, bpe:N (N tokens, trained on the corpus), gpt2, or a tokenizer.json", min_length=1)
+    ] = "bpe:1024"
+    mode: Annotated[
+        Literal["windows", "random"],
+        setting("windows: an epoch sees each token once, shuffled; random: windows drawn anywhere"),
+    ] = "windows"
+    val_fraction: Annotated[float, setting("share of the corpus kept for validation", gt=0.0, le=0.5)] = 0.1
+
+
+class OptimizerConfig(Section):
+    """How weights follow gradients."""
+
+    name: Annotated[Literal["adamw"], setting("adamw: Adam with decoupled weight decay on matrices")] = "adamw"
+    learning_rate: Annotated[float, setting("peak learning rate", gt=0.0, le=10.0)] = 1e-3
+    beta1: Annotated[float, setting("decay of the gradient's running mean", ge=0.0, lt=1.0)] = 0.9
+    beta2: Annotated[float, setting("decay of the squared gradient's running mean", ge=0.0, lt=1.0)] = 0.95
+    eps: Annotated[float, setting("added to Adam's denominator", gt=0.0, le=1.0)] = 1e-8
+    weight_decay: Annotated[float, setting("decoupled decay of matrices, none on the rest", ge=0.0, le=10.0)] = 0.1
+    grad_clip: Annotated[float, setting("largest gradient norm; 0 turns clipping off", ge=0.0, le=1e6)] = 1.0
+
+
+class ScheduleConfig(Section):
+    """The learning rate over the run."""
+
+    name: Annotated[
+        Literal["cosine", "constant"], setting("cosine: warmup, then half a cosine down; constant: warmup, then flat")
+    ] = "cosine"
+    warmup_steps: Annotated[int, setting("steps of linear warmup", ge=0, le=10**9, unit="steps")] = 50
+    min_lr_ratio: Annotated[float, setting("final learning rate as a share of the peak", ge=0.0, le=1.0)] = 0.1
+
+
+class TrainingConfig(Section):
+    """How long, how large a step, and on what."""
+
+    duration: Annotated[
+        int | str,
+        setting('"2000 steps" (a bare integer means steps), "3 epochs", "50M tokens" or "30 minutes"', resumable=True),
+    ] = "2000 steps"
+    micro_batch_size: Annotated[
+        int, setting("sequences in one forward pass", ge=1, le=65536, unit="sequences", resumable=True)
+    ] = 16
+    accumulation_steps: Annotated[
+        int, setting("forward passes that make one step", ge=1, le=65536, unit="passes", resumable=True)
+    ] = 1
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        setting("auto: bf16 where the GPU computes in it, fp32 elsewhere", resumable=True),
+    ] = "auto"
+    compile: Annotated[
+        Literal["auto", "on", "off"],
+        setting("torch.compile; auto: on with CUDA and Triton, off elsewhere", resumable=True),
+    ] = "auto"
+    device: Annotated[
+        str, setting("auto, cpu, mps, cuda, cuda:N, or a GPU's UUID", min_length=1, resumable=True)
+    ] = "auto"
+    threads: Annotated[
+        int, setting("CPU threads; 0: one for each physical core", ge=0, le=1024, unit="threads", resumable=True)
+    ] = 0
+    seed: Annotated[int, setting("seeds weights, batches, dropout and samples", ge=0, le=2**31 - 1)] = 1
+    init_from: Annotated[str, setting("checkpoint folder whose weights the run starts from; empty: none")] = ""
+    log_every: Annotated[int, setting("steps between lines of metrics", ge=1, unit="steps", resumable=True)] = 1
+    eval_every: Annotated[
+        int, setting("steps between evaluations; 0: only at the end", ge=0, unit="steps", resumable=True)
+    ] = 250
+    eval_tokens: Annotated[
+        int,
+        setting("validation tokens an evaluation scores, evenly spread; 0: all", ge=0, unit="tokens", resumable=True),
+    ] = 0
+
+
+class CheckpointsConfig(Section):
+    """What is kept of the weights, and when."""
+
+    every: Annotated[
+        int, setting("steps between full (resumable) checkpoints; 0: only the last", ge=0, unit="steps", resumable=True)
+    ] = 500
+    keep: Annotated[
+        int, setting("full checkpoints kept; older ones are pruned", ge=2, le=10**6, unit="checkpoints", resumable=True)
+    ] = 3
+    light_every: Annotated[
+        int, setting("steps between light (weights only) checkpoints, all kept; 0: none", ge=0, resumable=True)
+    ] = 0
+    best: Annotated[bool, setting("keep the weights with the lowest validation loss", resumable=True)] = True
+
+
+class SamplingConfig(Section):
+    """The text that the run writes as it learns."""
+
+    every: Annotated[
+        int, setting("steps between samples; 0: none but those asked for", ge=0, unit="steps", resumable=True)
+    ] = 250
+    prompts: Annotated[
+        tuple[str, ...], setting("what each sample continues; empty text: the start of a document", resumable=True)
+    ] = ("",)
+    tokens: Annotated[int, setting("tokens a sample has at most", ge=1, le=10**6, unit="tokens", resumable=True)] = 128
+    temperature: Annotated[
+        float, setting("0: always the likeliest token; 1: as the model believes", ge=0.0, le=100.0, resumable=True)
+    ] = 0.8
+    top_k: Annotated[int, setting("draw among the k likeliest tokens; 0: all", ge=0, resumable=True)] = 0
+    top_p: Annotated[
+        float, setting("draw among the likeliest tokens that hold this probability", gt=0.0, le=1.0, resumable=True)
+    ] = 1.0
+    min_p: Annotated[
+        float, setting("drop tokens below this share of the likeliest one's", ge=0.0, le=1.0, resumable=True)
+    ] = 0.0
+
+
+class Config(Section):
+    """A run, whole. `preset` names what the sections were built on, for comparison."""
+
+    preset: Annotated[str, setting("the preset that this config was built on")] = "pico"
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    training: TrainingConfig = TrainingConfig()
+    checkpoints: CheckpointsConfig = CheckpointsConfig()
+    sampling: SamplingConfig = SamplingConfig()
+
+    @property
+    def sequences_per_step(self) -> int:
+        """Sequences that one optimiser step consumes over all ranks."""
+        return self.training.micro_batch_size * self.training.accumulation_steps
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.sequences_per_step * self.model.context_length

@@ -1,0 +1,246 @@
+"""The run folder: the truth about a run, and the one module that knows its paths.
+
+Alive means locked: the supervisor holds `flock` on `run.lock` and the trainer inherits it, so no reused pid, clock jump
+or suspended laptop can fool a reader. A state that is not final with a free lock reads as "crashed", which is never
+written. A run on another host (a shared file system) is said to be there, never crashed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from tui_gpt.config import Asked, Config, build, read_toml, to_toml
+from tui_gpt.errors import RunError, reason
+from tui_gpt.run.journal import read_journal
+from tui_gpt.run.messages import (
+    FINAL_STATES,
+    SCHEMA_VERSION,
+    Eval,
+    Event,
+    Message,
+    Metrics,
+    RunInfo,
+    Sample,
+    Status,
+)
+
+S = TypeVar("S", bound=Message)
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+class RunFolder:
+    """The paths of one run and what can be read from them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.toml"
+        self.info = path / "run.json"
+        self.status = path / "status.json"
+        self.metrics = path / "metrics.jsonl"
+        self.evals = path / "evals.jsonl"
+        self.samples = path / "samples.jsonl"
+        self.events = path / "events.jsonl"
+        self.commands = path / "commands"
+        self.log = path / "trainer.log"
+        self.lock = path / "run.lock"
+        self.note = path / "note.txt"
+        self.checkpoints = path / "checkpoints"
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    def read_asked(self) -> Asked:
+        return read_toml(self.config)
+
+    def read_config(self) -> Config:
+        """The run's config. Raises ConfigError naming the file."""
+        return build(self.read_asked(), str(self.config))
+
+    def read_status(self) -> Status | None:
+        """None before the supervisor's first word. Raises RunError for one from a newer version."""
+        return _read(self.status, Status)
+
+    def read_info(self) -> RunInfo | None:
+        """None before the first step. Raises RunError for a run from a newer version."""
+        return _read(self.info, RunInfo, check=_check_version)
+
+    def read_metrics(self) -> list[Metrics]:
+        return read_journal(self.metrics, Metrics)
+
+    def read_evals(self) -> list[Eval]:
+        return read_journal(self.evals, Eval)
+
+    def read_samples(self) -> list[Sample]:
+        return read_journal(self.samples, Sample)
+
+    def read_events(self) -> list[Event]:
+        return read_journal(self.events, Event)
+
+    def is_locked(self) -> bool:
+        """Whether a supervisor or trainer of this run is alive (on this host, or on any where flock is shared)."""
+        try:
+            fd = os.open(self.lock, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        else:
+            return False
+        finally:
+            os.close(fd)
+
+    def state(self, status: Status | None = None) -> str:
+        """One of the states, `crashed`, or `elsewhere` for a run that another host drives."""
+        status = status or self.read_status()
+        if status is None:
+            return "starting" if self.is_locked() else "crashed"
+        if status.state in FINAL_STATES:
+            # a run that is being started again is locked before its first new status
+            return status.state if not self.is_locked() else status.state
+        if self.is_locked():
+            return status.state
+        if status.host and status.host != socket.gethostname():
+            return "elsewhere"
+        return "crashed"
+
+    def is_live(self) -> bool:
+        return self.is_locked()
+
+    def size_bytes(self) -> int:
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+
+def _check_version(raw: dict[str, Any], path: Path) -> None:
+    version = raw.get("schema_version", 1)
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise RunError(
+            f"was written by a newer gpt-tui (run format {version}, this one reads {SCHEMA_VERSION})",
+            where=str(path.parent),
+            do="Upgrade gpt-tui to open this run",
+        )
+
+
+def _read(path: Path, kind: type[S], check: Callable[[dict[str, Any], Path], None] | None = None) -> S | None:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(f"cannot be read: {reason(error)}", where=str(path)) from None
+    try:
+        if check is not None:
+            check(msgspec.json.decode(data, type=dict), path)
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"is damaged: {error}", where=str(path)) from None
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` with `data`; a reader sees the old file or the new one, whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def check_name(name: str, what: str = "run name") -> str:
+    """`name`, if it is safe as a folder's name. Raises RunError otherwise."""
+    if not NAME.fullmatch(name):
+        raise RunError(
+            f"{name!r} cannot be a {what}", do="Use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit"
+        )
+    return name
+
+
+def create(runs: Path, name: str, asked: Asked) -> RunFolder:
+    """A new folder `<date>-<time>-<name>` under `runs` with the config as asked. Raises RunError."""
+    check_name(name)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+            folder = RunFolder(runs / f"{stamp}-{name}{suffix}")
+            try:
+                folder.path.mkdir()
+                break
+            except FileExistsError:
+                continue
+        folder.commands.mkdir()
+        folder.checkpoints.mkdir()
+        folder.config.write_text(to_toml(asked), "utf-8")
+    except OSError as error:
+        raise RunError(
+            f"no run can be created here: {reason(error)}", where=str(runs), do="Choose another place with --workspace"
+        ) from None
+    return folder
+
+
+def runs_in(runs: Path) -> list[RunFolder]:
+    """Every run under `runs`, oldest first."""
+    if not runs.is_dir():
+        return []
+    found = (RunFolder(path) for path in runs.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted((folder for folder in found if folder.config.exists()), key=lambda folder: folder.id)
+
+
+def find(runs: Path, reference: str) -> RunFolder:
+    """The run that `reference` means: a path, an id, or any part of one id. Raises RunError."""
+    path = Path(reference).expanduser()
+    if (path / "config.toml").is_file() and (path / "commands").is_dir():
+        return RunFolder(path.resolve())
+    known = runs_in(runs)
+    matches = [folder for folder in known if folder.id == reference] or [
+        folder for folder in known if reference and reference in folder.id
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise RunError(
+            f"{reference!r} fits {len(matches)} runs: {', '.join(folder.id for folder in matches[-4:])}", where=str(runs)
+        )
+    raise RunError(
+        f"no run is called {reference!r}", where=str(runs), do="`gpt-tui runs` lists those there are"
+    )
+
+
+def rename(folder: RunFolder, name: str) -> RunFolder:
+    """The run under a new name; its date and time stay. Raises RunError for a live run or a name that is taken."""
+    check_name(name)
+    if folder.is_live():
+        raise RunError("is live, and a live run keeps its name", where=folder.id, do=f"gpt-tui stop {folder.id}")
+    stamp = re.match(r"\d{8}-\d{6}-", folder.id)
+    target = folder.path.with_name((stamp.group() if stamp else "") + name)
+    if target.exists():
+        raise RunError(f"{target.name} exists already", where=str(folder.path.parent))
+    try:
+        folder.path.rename(target)
+    except OSError as error:
+        raise RunError(f"cannot be renamed: {reason(error)}", where=str(folder.path)) from None
+    return RunFolder(target)
+
+
+def delete(folder: RunFolder) -> None:
+    """Remove a run and all it holds. Raises RunError for a live one."""
+    if folder.is_live():
+        raise RunError("is live", where=folder.id, do=f"Stop it first: gpt-tui stop {folder.id}")
+    try:
+        folder.config.unlink(missing_ok=True)  # first what makes it a run, so that a half-deleted one is not listed
+        shutil.rmtree(folder.path)
+    except OSError as error:
+        raise RunError(f"cannot be deleted: {reason(error)}", where=str(folder.path)) from None

@@ -1,0 +1,238 @@
+"""What is said about a run: one struct for each line of its journals, each message on its queues, and its status.
+
+The same structs feed the JSONL files, the queues between supervisor and trainer, and the screens, so that a field has
+one name everywhere. Losses and norms are `float | None`: JSON has no NaN, so a value that is not finite is written as
+null with `non_finite` saying which it was.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import msgspec
+from ulid import ULID
+
+SCHEMA_VERSION = 1
+
+State = Literal["starting", "running", "paused", "stopping", "finished", "stopped", "failed"]
+FINAL_STATES = frozenset({"finished", "stopped", "failed"})
+NonFinite = Literal["nan", "inf"]
+CommandName = Literal["pause", "resume", "checkpoint", "sample", "stop"]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    pass
+
+
+def finite(value: float) -> tuple[float | None, NonFinite | None]:
+    """`value` and None, or None and what it was instead of a number."""
+    if math.isfinite(value):
+        return value, None
+    return None, "nan" if math.isnan(value) else "inf"
+
+
+# ── the journals ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Metrics(Message):
+    """A line of metrics.jsonl: one optimiser step. Loss in nats per token, before the step's update."""
+
+    step: int
+    tokens: int
+    loss: float | None
+    learning_rate: float
+    grad_norm: float | None
+    tokens_per_second: float
+    elapsed_seconds: float  # training time, without pauses, over all starts
+    data_wait_seconds: float = 0.0
+    memory_bytes: int = 0
+    mfu: float | None = None
+    non_finite: NonFinite | None = None
+
+
+class Eval(Message):
+    """A line of evals.jsonl. `tokens`: validation tokens scored; `whole`: whether that is the whole split."""
+
+    step: int
+    val_loss: float | None  # nats per token
+    perplexity: float | None
+    bits_per_byte: float | None
+    tokens: int
+    whole: bool
+    best: bool = False
+    seconds: float = 0.0
+    non_finite: NonFinite | None = None
+
+
+class Sample(Message):
+    """A line of samples.jsonl: what the model wrote after `prompt`."""
+
+    step: int
+    prompt: str
+    text: str
+    seed: int
+    tokens: int
+    temperature: float
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    ended: bool = False  # the model wrote end of text by itself
+
+
+class Event(Message):
+    """A line of events.jsonl, written by the supervisor. `kind` is for programs, `message` for people."""
+
+    time: float  # Unix seconds
+    kind: str
+    message: str
+    level: Literal["info", "warning", "error"] = "info"
+    step: int | None = None
+    command_id: str = ""  # of an ack
+    command: str = ""
+    ok: bool = True
+    data: dict[str, Any] = {}
+
+
+class Rewound(Message):
+    """A line of any of the trainer's journals: readers drop points beyond this step."""
+
+    rewound_to: int
+
+
+# ── the wire ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Command(Message):
+    """What a viewer or a shell asks of a run: a file in `commands/`, then a message down the queue."""
+
+    name: CommandName
+    id: str = msgspec.field(default_factory=lambda: str(ULID()))
+    sender: str = ""  # "cli", "workbench", "signal"
+    now: bool = False  # stop only: end without saving
+
+
+class Ack(Message):
+    """The trainer's answer to a command: what was done, or why not."""
+
+    command_id: str
+    command: str
+    ok: bool
+    message: str
+    step: int = 0
+
+
+class Progress(Message):
+    """Where the trainer is. May be dropped: the journals are the record."""
+
+    state: State
+    phase: str  # what it is doing: "preparing the corpus", "training", "evaluating", "saving" …
+    step: int = 0
+    total_steps: int | None = None
+    tokens: int = 0
+    loss: float | None = None
+    val_loss: float | None = None
+    tokens_per_second: float = 0.0
+    elapsed_seconds: float = 0.0
+    eta_seconds: float | None = None
+    memory_bytes: int = 0
+    fraction: float | None = None  # of the phase, where it is known
+
+
+class Notice(Message):
+    """Something that belongs in events.jsonl."""
+
+    kind: str
+    message: str
+    level: Literal["info", "warning", "error"] = "info"
+    step: int | None = None
+    data: dict[str, Any] = {}
+
+
+class Failure(Message):
+    """Why a run failed: the user's mistake (where, do) or what ended the process."""
+
+    what: str
+    where: str = ""
+    do: str = ""
+    exit_code: int | None = None
+    signal: str = ""
+    log_tail: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}. {self.do}" if self.do else text
+
+
+class Ended(Message):
+    """The trainer's last word."""
+
+    state: Literal["finished", "stopped", "failed"]
+    message: str
+    step: int = 0
+    by_signal: bool = False
+    failure: Failure | None = None
+
+
+# ── the files that are replaced whole ───────────────────────────────────────────────────────────────────────────────
+
+
+class Status(Message, omit_defaults=False):
+    """status.json: where the run is now, replaced atomically by its supervisor."""
+
+    state: State
+    phase: str = ""
+    step: int = 0
+    total_steps: int | None = None
+    tokens: int = 0
+    loss: float | None = None
+    val_loss: float | None = None
+    tokens_per_second: float = 0.0
+    elapsed_seconds: float = 0.0
+    eta_seconds: float | None = None
+    memory_bytes: int = 0
+    fraction: float | None = None
+    heartbeat: float = 0.0  # Unix seconds
+    started: float = 0.0  # Unix seconds, of this start
+    host: str = ""
+    boot_id: str = ""
+    supervisor_pid: int = 0
+    trainer_pids: tuple[int, ...] = ()
+    device: str = ""
+    gpu_uuid: str = ""
+    stop_at: int | None = None
+    message: str = ""  # how it ended
+    by_signal: bool = False
+    failure: Failure | None = None
+
+
+class CorpusInfo(Message):
+    """What a run was trained on."""
+
+    name: str
+    digest: str
+    tokenizer: str
+    vocab_size: int
+    documents: int
+    train_tokens: int
+    val_tokens: int
+    floor_loss: float | None = None  # nats per validation token, where the text's entropy is known
+    floor_note: str = ""
+
+
+class RunInfo(Message, omit_defaults=False):
+    """run.json: what a run is, written once before its first step."""
+
+    schema_version: int = SCHEMA_VERSION
+    created: float = 0.0  # Unix seconds
+    parent: str = ""  # the checkpoint that it started from
+    parameters: int = 0
+    corpus: CorpusInfo | None = None
+    device: str = ""
+    precision: str = ""
+    compiled: bool = False
+    threads: int = 0
+    steps_per_epoch: float = 0.0
+    versions: dict[str, str] = {}
+    hardware: dict[str, Any] = {}
+    git: str = ""
