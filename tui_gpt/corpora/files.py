@@ -1,0 +1,131 @@
+"""Where text is read from and kept: one place that turns what the disk says into what the user can mend.
+
+Text is UTF-8; a byte order mark is dropped and nothing else is changed. What is binary or in another encoding is
+refused with the byte where it shows, because a model trained on mojibake learns mojibake.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import xxhash
+
+from tui_gpt.errors import CorpusError, reason
+
+TEXT_SUFFIXES = (".txt", ".md")
+HEAD_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 22
+BOM = b"\xef\xbb\xbf"
+
+
+def cache_dir(corpus_dir: Path) -> Path:
+    """Where generated text, tokenizers and shards are kept: $GPT_TUI_CACHE, or `.cache` among the corpora."""
+    moved = os.environ.get("GPT_TUI_CACHE")
+    return Path(moved).expanduser().absolute() if moved else corpus_dir.absolute() / ".cache"
+
+
+def kind_of(path: Path) -> Literal["file", "folder", "other"] | None:
+    """What `path` is, None where there is nothing. Raises CorpusError where the system will not say."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
+
+
+def unreadable(path: Path, error: OSError) -> CorpusError:
+    if isinstance(error, FileNotFoundError):
+        return CorpusError("is no longer there", where=str(path))
+    return CorpusError(f"cannot be read: {reason(error)}", where=str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises CorpusError for one that cannot be read, is binary, or is not UTF-8."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return decode(data, str(path))
+
+
+def decode(data: bytes, where: str, *, whole: bool = True) -> str:
+    """`data` as text; with `whole` false it may end within a character. Raises CorpusError naming the byte offset."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise CorpusError("is UTF-16, not UTF-8 text", where=where, do="Convert it: iconv -f UTF-16 -t UTF-8")
+    nul = data.find(0)
+    if nul >= 0:
+        raise CorpusError(f"is binary, not text: a NUL byte at offset {nul:,}", where=where)
+    skipped = len(BOM) if data.startswith(BOM) else 0
+    try:
+        return data[skipped:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        if not whole and error.reason == "unexpected end of data":
+            return data[skipped : skipped + error.start].decode("utf-8")
+        at = skipped + error.start
+        raise CorpusError(
+            f"is not UTF-8 text: byte 0x{data[at]:02x} at offset {at:,}",
+            where=where,
+            do="If it is text in another encoding, convert it, for example: iconv -f LATIN1 -t UTF-8",
+        ) from None
+
+
+def check_text(path: Path) -> None:
+    """Raises CorpusError unless the file's beginning can be read and is text."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if not decode(head, str(path), whole=len(head) < HEAD_BYTES).strip() and len(head) < HEAD_BYTES:
+        raise CorpusError("is empty", where=str(path))
+
+
+def text_files(folder: Path) -> list[Path]:
+    """The text files under `folder`, at any depth, sorted; hidden and empty ones are left out.
+
+    Links are followed, each folder once, so a link that leads back up ends there. Raises CorpusError for a folder
+    that cannot be read.
+    """
+    return sorted(_walk(folder, set()), key=lambda path: path.relative_to(folder).parts)
+
+
+def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    try:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise unreadable(folder, error) from None
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        try:
+            mode = entry.stat()
+        except OSError:  # a link that leads nowhere or to itself holds no text
+            if entry.is_symlink():
+                continue
+            raise CorpusError("cannot be read", where=entry.path) from None
+        if stat.S_ISDIR(mode.st_mode):
+            yield from _walk(Path(entry.path), seen)
+        elif stat.S_ISREG(mode.st_mode) and mode.st_size and entry.name.lower().endswith(TEXT_SUFFIXES):
+            yield Path(entry.path)
+
+
+def file_digest(path: Path) -> str:
+    """xxh3_128 of a file's bytes. Raises CorpusError for one that cannot be read."""
+    digest = xxhash.xxh3_128()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return digest.hexdigest()
