@@ -1,0 +1,419 @@
+"""The workbench: one person's view of one workspace.
+
+Everything drawn comes from the shown run's folder (`feed`), the draft of the next run, and the machine's readings; all
+three are read in threads. One loop (`_follow`) polls and then redraws; nothing that arrives draws by itself. It beats
+twice a second, slower when the terminal cannot keep up, and draws nothing while nothing changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.app import App
+from textual.binding import Binding
+from textual.color import Color
+from textual.filter import LineFilter
+
+from tui_gpt.errors import UserError
+from tui_gpt.run.folder import RunFolder, find, runs_in
+from tui_gpt.run.messages import FINAL_STATES, CommandName
+from tui_gpt.workbench import memory
+from tui_gpt.workbench.actions import textual_key
+from tui_gpt.workbench.commander import PATIENCE_SECONDS, Commander
+from tui_gpt.workbench.corpus_facts import CorpusFacts, read_facts
+from tui_gpt.workbench.dashboard import Dashboard
+from tui_gpt.workbench.dialogs import Question
+from tui_gpt.workbench.draft import Draft
+from tui_gpt.workbench.feed import RunFeed
+from tui_gpt.workbench.machine import Machine
+from tui_gpt.workbench.plan import Plan, Speed, known_speed, make_plan
+from tui_gpt.workbench.terminal import MeteredDriver, is_closed
+from tui_gpt.workbench.text import one_line, short, to_ascii
+from tui_gpt.workbench.themes import LOOKS, default_theme
+
+BEAT_SECONDS, IDLE_SECONDS = 0.5, 2.0
+BACKLOG = 4096  # characters on their way to the terminal, from where on it is let catch up
+MACHINE_SECONDS = 2.0
+
+
+class _Ascii(LineFilter):
+    """The last thing before the terminal: whatever is drawn, it leaves as ASCII."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [Segment(to_ascii(text), style, control) for text, style, control in segments]
+
+
+class Workbench(App[int], inherit_bindings=False):
+    """See the module. `run`: what to open; without one it is what is live."""
+
+    CSS_PATH = "workbench.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    ALLOW_SELECT = False
+    SCREENS = {"dashboard": Dashboard}
+    BINDINGS = [Binding("ctrl+c", "ask_quit", show=False, priority=True)]
+
+    def __init__(self, workspace: Path, *, run: str | None = None, glyphs: str = "braille") -> None:
+        super().__init__(driver_class=MeteredDriver)
+        self.workspace = workspace
+        self.runs, self.corpus_dir = workspace / "runs", workspace / "corpus"
+        self.glyphs = glyphs
+        self.view = memory.load_view(memory.view_path())
+        self.keymap, self._problems = memory.load_keymap(memory.keys_path())
+        self.draft = Draft(workspace / "configs")
+        self.feed: RunFeed | None = None
+        self.commander = Commander()
+        self.machine = Machine()
+        self.facts: CorpusFacts | None = None
+        self.speed: Speed | None = None
+        self.preparing = ""
+        self.frozen = False
+        self._run = run
+        self._ascii = _Ascii(enabled=glyphs == "ascii")
+        self._wake = asyncio.Event()
+        self._machine_read = 0.0
+        self._last_state: tuple[str, str] = ("", "")
+        for look in LOOKS.values():
+            self.register_theme(look.textual)
+        chosen = self.view.theme or default_theme(self.console.color_system)
+        self.theme = chosen if chosen in LOOKS else "dusk"
+        self.set_keymap({name: ",".join(map(textual_key, keys)) for name, keys in self.keymap.items()})
+
+    # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def roles(self) -> dict[str, Style]:
+        return LOOKS[self.theme].roles
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [*super().get_line_filters(), self._ascii] if self._ascii.enabled else super().get_line_filters()
+
+    def get_default_screen(self) -> Dashboard:
+        return Dashboard(id="_default")
+
+    def on_mount(self) -> None:
+        self._open_first()
+        self.run_worker(self._follow(), group="follow")
+        self.call_after_refresh(self._settle_in)
+
+    def _open_first(self) -> None:
+        try:
+            self.draft.load()
+            if self._run is not None:
+                self.feed = RunFeed(find(self.runs, self._run))
+            elif len(live := [folder for folder in runs_in(self.runs) if folder.is_locked()]) == 1:
+                self.feed = RunFeed(live[0])
+            elif live:
+                self.call_after_refresh(self.show_screen, "runs")
+        except UserError as error:
+            self.say(str(error), "error")
+
+    def _settle_in(self) -> None:
+        """What can wait until the first frame stands."""
+        for problem in self._problems:
+            self.say(problem, "warning")
+        self.study_draft()
+        gc.freeze()
+
+    async def _follow(self) -> None:
+        while True:
+            await self._beat()
+            live = self.feed is not None and self.feed.is_live
+            wait = BEAT_SECONDS if live or self.commander.asks else IDLE_SECONDS
+            if self.backlog > BACKLOG:
+                wait = IDLE_SECONDS
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait)
+            except TimeoutError:
+                continue
+            finally:
+                self._wake.clear()
+
+    async def _beat(self) -> None:
+        """Read what is new, then draw it."""
+        driver = self._driver
+        if isinstance(driver, MeteredDriver) and is_closed(driver.fileno):
+            self.exit(129)
+            return
+        feed = self.feed
+        if feed is not None:
+            await asyncio.to_thread(feed.poll)
+            self._take_note(feed)
+            if feed.is_live and time.monotonic() - self._machine_read > MACHINE_SECONDS:
+                await self._read_machine()
+        if not self.frozen and self.backlog <= BACKLOG:
+            self.redraw()
+
+    @property
+    def backlog(self) -> int:
+        return self._driver.backlog if isinstance(self._driver, MeteredDriver) else 0
+
+    async def _read_machine(self) -> None:
+        self._machine_read = time.monotonic()
+        pids = self.feed.status.trainer_pids if self.feed and self.feed.status and self.feed.is_live else ()
+        await asyncio.to_thread(self.machine.take, pids)
+
+    def redraw(self) -> None:
+        redraw = getattr(self.screen, "redraw", None)
+        if redraw is not None:
+            redraw()
+
+    def wake(self) -> None:
+        """Look at once instead of at the next beat."""
+        self._wake.set()
+
+    def _take_note(self, feed: RunFeed) -> None:
+        """Answers to what was asked, and an end that the user should hear of."""
+        for answer in self.commander.settle(feed):
+            if not answer.ok:
+                self.say(f"{answer.command or 'command'}: {answer.message}", "error")
+            elif answer.command in ("checkpoint", "stop"):
+                self.say(answer.message)
+        run, before = self._last_state
+        self._last_state = (feed.folder.id, feed.state)
+        if run != feed.folder.id or before == feed.state or before in FINAL_STATES:
+            return
+        if feed.state in ("finished", "stopped"):
+            self.say(f"{feed.state} at step {feed.step}", bell=True)
+        elif feed.state in ("failed", "crashed", "gone"):
+            self.say(f"{feed.state}: {feed.failure()}", "error", bell=True)
+
+    # ── saying things ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def say(
+        self, text: str, severity: Literal["information", "warning", "error"] = "information", *, bell: bool = False
+    ) -> None:
+        """A notice in the corner; errors stay longer."""
+        self.notify(one_line(text), severity=severity, timeout=4 if severity == "information" else 12, markup=False)
+        if bell:
+            self.bell()
+
+    def copy(self, text: str) -> None:
+        """Into the terminal's clipboard (OSC 52), and into a file for terminals that have none."""
+        if not text.strip():
+            self.say("there is nothing to copy here")
+            return
+        self.copy_to_clipboard(text)
+        path = memory.view_path().with_name("copied.txt")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8", "replace")
+            self.say(f"copied {len(text):,} characters, also into {path}")
+        except OSError:
+            self.say(f"copied {len(text):,} characters")
+
+    def use_theme(self, name: str) -> None:
+        self.theme = name
+        self.view.theme = name
+        for screen in self.screen_stack:
+            screen.refresh(layout=True)
+
+    # ── screens and runs ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def show_screen(self, name: str) -> None:
+        if getattr(self.screen, "place", None) != name:
+            self.switch_screen(name)
+            self.wake()
+
+    def open_run(self, folder: RunFolder | None) -> None:
+        """Show a run on the dashboard, or the draft."""
+        self.feed = RunFeed(folder) if folder is not None else None
+        self.frozen = False
+        self.show_screen("dashboard")
+        self.redraw()
+        self.wake()
+
+    # ── the draft ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def plan(self) -> Plan:
+        return self._tried or make_plan(self.draft.config, self.facts, self.machine.readings, self.speed)
+
+    _tried: Plan | None = None
+
+    @property
+    def speed_note(self) -> str:
+        return f"{short(self.speed.tokens_per_second)} tokens/s, as in {self.speed.run}" if self.speed else ""
+
+    def edit_draft(self, change: Callable[[], None]) -> None:
+        """Carry out a change of the draft, or say why it cannot be."""
+        self._tried = None
+        try:
+            change()
+        except UserError as error:
+            self.say(str(error), "error")
+        self.redraw()
+        self.study_draft()
+
+    def try_value(self, key: str, text: str) -> None:
+        """Let the plan follow a value that is still being typed."""
+        try:
+            trial = self.draft.trial(key, text)
+        except UserError:
+            return
+        self._tried = make_plan(trial, self.facts, self.machine.readings, self.speed)
+        self.redraw()
+
+    def load_config(self, path: Path) -> None:
+        from tui_gpt.config import read_toml
+
+        self.edit_draft(lambda: self.draft.adopt(read_toml(path), str(path)))
+
+    def study_draft(self) -> None:
+        """Read corpus, machine and earlier runs anew for what the draft needs to know."""
+        self.run_worker(self._study(), group="study", exclusive=True)
+
+    async def _study(self) -> None:
+        config = self.draft.config
+        data = config.data
+        facts = self.facts
+        if facts is None or (facts.reference, facts.tokenizer) != (data.corpus, data.tokenizer) or not facts.prepared:
+            self.facts = await asyncio.to_thread(
+                read_facts, data.corpus, data.tokenizer, data.val_fraction, self.corpus_dir
+            )
+        self.speed = await asyncio.to_thread(known_speed, self.runs, config)
+        await self._read_machine()
+        self._tried = None
+        self.redraw()
+
+    def open_editor(self) -> None:
+        from tui_gpt.workbench.editing import edit_in_editor
+
+        edit_in_editor(self)
+
+    def prepare_corpus(self) -> None:
+        from tui_gpt.workbench.preparing import prepare
+
+        if self.preparing:
+            self.say("a corpus is being prepared already")
+            return
+        self.run_worker(prepare(self), group="prepare")
+
+    # ── the run ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start_run(self) -> None:
+        live = self.feed is not None and self.feed.is_live
+        if not live:
+            self.run_worker(self._start(), group="start", exclusive=True)
+            return
+        question = Question(
+            "Start another run",
+            f"{self.feed.folder.id if self.feed else ''} is {self.feed.state if self.feed else ''}, and both would share this"
+            " machine.",
+            [("s", "start it all the same", "start")],
+        )
+        self.push_screen(question, lambda answer: self.run_worker(self._start()) if answer else None)
+
+    async def _start(self) -> None:
+        from tui_gpt.launch import start
+
+        self.say(f"starting {self.draft.config.preset} on {self.draft.config.data.corpus}")
+        try:
+            folder = await asyncio.to_thread(start, self.runs, self.corpus_dir, self.draft.asked)
+        except UserError as error:
+            self.say(str(error), "error", bell=True)
+            return
+        self.open_run(folder)
+
+    async def resume_run(self, folder: RunFolder) -> None:
+        from tui_gpt.launch import resume
+
+        try:
+            await asyncio.to_thread(resume, folder, self.corpus_dir)
+        except UserError as error:
+            self.say(str(error), "error")
+            return
+        self.open_run(folder)
+
+    def command(self, name: CommandName, *, now: bool = False) -> None:
+        """Ask something of the shown run; its answer comes by its events."""
+        feed = self.feed
+        if feed is None:
+            self.say(f"there is no run to {name}")
+            return
+        if (ask := self.commander.waiting(name)) is not None and not now:
+            self.say(f"asked {int(ask.age_seconds)} s ago; the answer is still to come")
+            return
+        try:
+            self.commander.send(feed, name, now=now)
+        except UserError as error:
+            self.say(str(error), "error")
+        self.redraw()
+        self.wake()
+
+    def ask_to_stop(self) -> None:
+        """X: stop after a question; a second time, once the trainer has been silent, further."""
+        feed = self.feed
+        if feed is None or not feed.is_live:
+            self.say("there is no live run to stop")
+            return
+        ask = self.commander.waiting("stop")
+        if ask is None:
+            question = Question(
+                "Stop the run",
+                f"{feed.folder.id} saves a full checkpoint at step {feed.step} and ends. It can be resumed.",
+                [("s", "save and stop", "save"), ("n", "stop now, without saving", "now")],
+            )
+        else:
+            silence = "" if ask.age_seconds < PATIENCE_SECONDS else f" for {int(ask.age_seconds)} s"
+            phase = f" It is {feed.status.phase}." if feed.status and feed.status.phase else ""
+            question = Question(
+                "No answer yet",
+                f"The trainer was asked to stop and has not answered{silence}.{phase} What it has not saved is lost.",
+                [
+                    ("w", "wait", ""),
+                    ("n", "ask it to stop now, without saving", "now"),
+                    ("t", "terminate it (SIGTERM)", "SIGTERM"),
+                    ("k", "kill it (SIGKILL)", "SIGKILL"),
+                ],
+                bad=True,
+            )
+        self.push_screen(question, self._stop_as_answered)
+
+    def _stop_as_answered(self, answer: str | None) -> None:
+        if answer in ("save", "now"):
+            self.command("stop", now=answer == "now")
+        elif answer and self.feed is not None:
+            import signal
+
+            from tui_gpt.run.commands import kill
+
+            try:
+                kill(self.feed.folder, signal.Signals[answer])
+            except (UserError, OSError) as error:
+                self.say(str(error), "error")
+            self.wake()
+
+    def action_ask_quit(self) -> None:
+        self.ask_to_quit()
+
+    def ask_to_quit(self) -> None:
+        if isinstance(self.screen, Question):
+            return
+        feed = self.feed
+        if feed is None or not feed.is_live or feed.state == "elsewhere":
+            self.leave()
+            return
+        question = Question(
+            "Quit",
+            f"{feed.folder.id} is {feed.state}. It needs no terminal: `gpt-tui` finds it again.",
+            [("d", "detach: the run goes on", "detach"), ("s", "stop it: it saves and ends", "stop")],
+        )
+
+        def answered(answer: str | None) -> None:
+            if answer == "stop":
+                self.command("stop")
+            if answer:
+                self.leave()
+
+        self.push_screen(question, answered)
+
+    def leave(self, code: int = 0) -> None:
+        memory.save_view(memory.view_path(), self.view)
+        self.exit(code)

@@ -1,0 +1,138 @@
+"""What can be said of the chosen corpus without preparing it, and what preparation found where it has been done.
+
+Read in a thread: a folder on a network disk may hold many files. For a text not prepared yet the tokens are estimated
+from its bytes, and marked as an estimate (`~`) wherever they are shown.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui_gpt.errors import UserError
+
+if TYPE_CHECKING:
+    from tui_gpt.corpora import ShardsInfo, Source
+
+PREVIEW_CHARACTERS = 4000
+STORIES_BYTES = 2_000_000
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """One corpus under one tokenizer. `prepared`: counts are exact; otherwise tokens are an estimate, None if unknown."""
+
+    reference: str
+    tokenizer: str
+    description: str = ""
+    size_bytes: int | None = None
+    documents: int | None = None
+    train_tokens: int | None = None
+    val_tokens: int | None = None
+    vocab_size: int | None = None
+    prepared: bool = False
+    preview: str = ""
+    problem: str = ""
+
+
+def read_facts(reference: str, tokenizer: str, val_fraction: float, corpus_dir: Path) -> CorpusFacts:
+    """Everything there is to know now. Blocking; a corpus that cannot be had becomes the facts' problem."""
+    from tui_gpt.corpora import find_corpus
+
+    vocab = vocab_size_of(tokenizer)
+    try:
+        source = find_corpus(reference, corpus_dir)
+        prepared = _prepared(source.name, tokenizer, corpus_dir)
+        preview = _preview(source)
+        size, documents = _size(source), source.count() if reference != "stories" else None
+    except UserError as error:
+        return CorpusFacts(reference, tokenizer, vocab_size=vocab, problem=str(error))
+    if prepared is not None:
+        return CorpusFacts(
+            reference,
+            tokenizer,
+            source.description,
+            prepared.train_bytes + prepared.val_bytes,
+            prepared.documents,
+            prepared.train_tokens,
+            prepared.val_tokens,
+            prepared.vocab_size,
+            True,
+            preview,
+        )
+    tokens = round(size / bytes_per_token(tokenizer)) if size else None
+    train = round(tokens * (1 - val_fraction)) if tokens else None
+    val = tokens - train if tokens and train else None
+    return CorpusFacts(reference, tokenizer, source.description, size, documents, train, val, vocab, False, preview)
+
+
+def vocab_size_of(tokenizer: str) -> int | None:
+    """The vocabulary that a tokenizer's name promises; None where only the text can tell."""
+    if tokenizer == "byte":
+        return 257
+    if tokenizer == "gpt2":
+        return 50257
+    kind, _, number = tokenizer.partition(":")
+    return int(number) if kind == "bpe" and number.isdigit() else None
+
+
+def bytes_per_token(tokenizer: str) -> float:
+    """A rule of thumb on English: 2.6 bytes at 1,024 entries, 4.2 at 50,257; within a quarter on most texts."""
+    vocab = vocab_size_of(tokenizer)
+    if tokenizer in ("char", "byte") or vocab is None:
+        return 1.0 if tokenizer in ("char", "byte") else 4.0
+    return max(1.0, 2.6 + 0.285 * math.log2(max(vocab, 2) / 1024))
+
+
+def _size(source: Source) -> int | None:
+    from tui_gpt.corpora.sources import Folder, TextFile
+
+    try:
+        if isinstance(source, TextFile):
+            return source.path.stat().st_size
+        if isinstance(source, Folder):
+            return sum(file.stat().st_size for file in source.files())
+    except OSError:
+        return None
+    if source.name == "stories":
+        return STORIES_BYTES
+    return sum(len(text.encode()) for text in source.documents())
+
+
+def _preview(source: Source) -> str:
+    from tui_gpt.corpora.sources import Folder, TextFile
+
+    try:
+        if isinstance(source, TextFile | Folder):
+            path = source.path if isinstance(source, TextFile) else source.files()[0]
+            with path.open("rb") as file:
+                return file.read(PREVIEW_CHARACTERS).decode("utf-8", "replace")
+        if source.name == "stories":
+            from tui_gpt.corpora.stories import SEED, write_stories
+
+            return "\n\n".join(story.text for story in islice(write_stories(0.01, SEED), 8))
+        return next(iter(source.documents()), "")[:PREVIEW_CHARACTERS]
+    except OSError as error:
+        return f"(cannot be read: {error.strerror})"
+
+
+def _prepared(name: str, tokenizer: str, corpus_dir: Path) -> ShardsInfo | None:
+    """What the newest shards of this corpus and tokenizer say of themselves."""
+    from tui_gpt.corpora import ShardsInfo, cache_dir
+
+    metas = sorted(
+        (cache_dir(corpus_dir) / "shards").glob("*/meta.json"), key=lambda path: path.stat().st_mtime, reverse=True
+    )
+    for meta in metas:
+        try:
+            info = msgspec.json.decode(meta.read_bytes(), type=ShardsInfo)
+        except (OSError, msgspec.DecodeError):
+            continue
+        if info.name == name and info.tokenizer == tokenizer:
+            return info
+    return None

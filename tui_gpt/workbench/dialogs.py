@@ -1,0 +1,272 @@
+"""Questions in a box: pick one of a list by typing, answer with a single key, read a text, see every key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
+from typing import NamedTuple, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from tui_gpt.workbench.canvas import Canvas, Row, Span, framed, row, sides
+from tui_gpt.workbench.text import cut, one_line, wrap
+
+
+class Item(NamedTuple):
+    """A line of a picker: label, detail, and the value that it stands for."""
+
+    label: str
+    detail: str
+    value: object
+
+
+def matching(items: Iterable[Item], needle: str) -> list[Item]:
+    """Items that hold every word of `needle`, those whose label begins with it first."""
+    words = needle.lower().split()
+    found = [item for item in items if all(word in f"{item.label} {item.detail}".lower() for word in words)]
+    return sorted(found, key=lambda item: not item.label.lower().startswith(needle.lower()))
+
+
+class _List(Canvas):
+    """The picker's frame, list and cursor; the input lies over its second line."""
+
+    def compose_rows(self, width: int, height: int) -> Sequence[Sequence[Span]]:
+        return cast("Picker", self.screen).rows(width, height)
+
+    def on_click(self, event: events.Click) -> None:
+        cast("Picker", self.screen).click(event.y)
+
+
+class Picker(ModalScreen[object]):
+    """Choose one of `items` by typing a part of it. `more` gives further items for what is typed (paths)."""
+
+    BINDINGS = [
+        Binding("escape", "leave", show=False),
+        Binding("up,ctrl+p", "move(-1)", show=False, priority=True),
+        Binding("down,ctrl+n", "move(1)", show=False, priority=True),
+        Binding("pageup", "move(-10)", show=False, priority=True),
+        Binding("pagedown", "move(10)", show=False, priority=True),
+        Binding("tab", "complete", show=False, priority=True),
+    ]
+
+    def __init__(
+        self,
+        title: str,
+        items: Sequence[Item],
+        *,
+        current: object = None,
+        more: Callable[[str], list[Item]] | None = None,
+        hint: str = "type to find · enter chooses · esc leaves",
+    ) -> None:
+        super().__init__()
+        self._title, self._items, self._more, self._hint = title, list(items), more, hint
+        self._found = list(items)
+        self._top = 0
+        self._cursor = next((index for index, item in enumerate(items) if item.value == current), 0)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="picker"):
+            self._list = _List(id="picker-list")
+            self._input = Input(id="picker-input", compact=True)
+            self._input.cursor_blink = False
+            yield self._list
+            yield self._input
+
+    def on_mount(self) -> None:
+        self._input.focus()
+
+    def rows(self, width: int, height: int) -> list[Row]:
+        room = max(1, height - 4)
+        self._cursor = max(0, min(self._cursor, len(self._found) - 1))
+        self._top = max(0, min(self._top, self._cursor, len(self._found) - room), self._cursor - room + 1)
+        wide = min(max((len(item.label) for item in self._found), default=0) + 2, max(12, (width - 6) // 2))
+        body: list[Row] = [row(("> ", "accent")), row(("─" * (width - 4), "faint"))]
+        for index, item in enumerate(self._found[self._top : self._top + room], self._top):
+            label = cut(one_line(item.label), wide - 1).ljust(wide)
+            if index == self._cursor:
+                body.append(row((f"{label}{one_line(item.detail)}".ljust(width - 4), "cursor")))
+            else:
+                body.append(row((label, "bright"), (one_line(item.detail), "dim")))
+        if not self._found:
+            body.append(row(("nothing fits", "dim")))
+        count = f"{self._cursor + 1} of {len(self._found)}" if self._found else "none"
+        return framed(
+            body,
+            width,
+            height,
+            title=row((self._title, "bright")),
+            note=row((count, "dim")),
+            foot=row((self._hint, "dim")) if width > len(self._hint) + 8 else (),
+            active=True,
+        )
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        more = self._more(event.value) if self._more else []
+        self._found = more or matching(self._items, event.value)
+        self._cursor = 0
+        self._list.redraw()
+
+    def on_input_submitted(self) -> None:
+        if self._found:
+            self.dismiss(self._found[self._cursor].value)
+
+    def click(self, y: int) -> None:
+        index = self._top + y - 3
+        if 0 <= index < len(self._found):
+            self.dismiss(self._found[index].value)
+
+    def action_move(self, by: int) -> None:
+        self._cursor = max(0, min(self._cursor + by, len(self._found) - 1))
+        self._list.redraw()
+
+    def action_complete(self) -> None:
+        if self._found and self._more and self._input.value:
+            self._input.value = self._found[self._cursor].label
+            self._input.cursor_position = len(self._input.value)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+
+class _Box(Canvas):
+    def compose_rows(self, width: int, height: int) -> Sequence[Sequence[Span]]:
+        return cast("Question", self.screen).rows(width, height)
+
+
+class Question(ModalScreen[str]):
+    """Ask with single keys: `choices` are (key, what it does, answer); enter takes the first, escape answers ""."""
+
+    def __init__(self, title: str, text: str, choices: Sequence[tuple[str, str, str]], *, bad: bool = False) -> None:
+        super().__init__()
+        self._title, self._text, self._choices, self._bad = title, text, list(choices), bad
+
+    def compose(self) -> ComposeResult:
+        box = _Box(id="question")
+        width = max(30, min(68, self.app.size.width - 4))
+        lines = len(wrap(self._text, width - 4))
+        box.styles.width = width
+        box.styles.height = min(self.app.size.height, lines + len(self._choices) + 5)
+        yield box
+
+    def rows(self, width: int, height: int) -> list[Row]:
+        body: list[Row] = [row(line) for line in wrap(self._text, width - 4)]
+        body.append(())
+        for index, (key, text, _) in enumerate(self._choices):
+            lead = "enter " if index == 0 else "      "
+            body.append(row((f"{key}  ", "key"), (text, "bright" if index == 0 else "text"), (f"   {lead}", "dim")))
+        body.append(row(("esc", "key"), (" leaves everything as it is", "dim")))
+        return framed(body, width, height, title=row((self._title, "bad" if self._bad else "bright")), active=True)
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        answers = {key: answer for key, _, answer in self._choices}
+        if event.key == "escape":
+            self.dismiss("")
+        elif event.key == "enter":
+            self.dismiss(self._choices[0][2])
+        elif event.character in answers:
+            self.dismiss(answers[event.character])
+
+
+class _Page(Canvas):
+    def compose_rows(self, width: int, height: int) -> Sequence[Sequence[Span]]:
+        return cast("Reader", self.screen).rows(width, height)
+
+
+class Reader(ModalScreen[None]):
+    """A text over the whole screen: the log, the events, every key. `content` gives its rows for a width."""
+
+    def __init__(self, title: str, content: Callable[[int], Sequence[Row]], *, at_end: bool = False) -> None:
+        super().__init__()
+        self._title, self._content, self._at_end = title, content, at_end
+        self._top: int | None = None
+        self._shape = (0, 1)
+
+    def compose(self) -> ComposeResult:
+        yield _Page(id="reader")
+
+    def rows(self, width: int, height: int) -> list[Row]:
+        lines = list(self._content(max(1, width - 4)))
+        room = max(1, height - 2)
+        last = max(0, len(lines) - room)
+        if self._top is None:
+            self._top = last if self._at_end else 0
+        self._top = max(0, min(self._top, last))
+        self._shape = (len(lines), room)
+        where = f"{self._top + 1:,}–{min(len(lines), self._top + room):,} of {len(lines):,}" if lines else "empty"
+        return framed(
+            lines[self._top : self._top + room],
+            width,
+            height,
+            title=row((self._title, "bright")),
+            note=row((where, "dim")),
+            foot=row(("↑ ↓ pgup pgdn home end", "dim"), (" · ", "faint"), ("esc", "key"), (" leaves", "dim")),
+            active=True,
+        )
+
+    def redraw(self) -> None:
+        for page in self.query(_Page):
+            page.redraw()
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        total, room = self._shape
+        top = self._top or 0
+        steps = {"up": -1, "k": -1, "down": 1, "j": 1, "pageup": -room, "pagedown": room, "space": room, "b": -room}
+        if event.key in ("escape", "q", "l", "question_mark", "f1"):
+            self.dismiss(None)
+        elif event.key in steps:
+            self._top = top + steps[event.key]
+        elif event.key in ("home", "g"):
+            self._top = 0
+        elif event.key in ("end", "G"):
+            self._top = total
+        self.redraw()
+
+    def on_mouse_scroll_up(self) -> None:
+        self._top = (self._top or 0) - 3
+        self.redraw()
+
+    def on_mouse_scroll_down(self) -> None:
+        self._top = (self._top or 0) + 3
+        self.redraw()
+
+
+def text_rows(text: str) -> Callable[[int], Sequence[Row]]:
+    """A reader's content from plain text, wrapped to the width."""
+    known: dict[int, list[Row]] = {}
+
+    def content(width: int) -> Sequence[Row]:
+        if width not in known:
+            known.clear()
+            known[width] = [row(line) for line in wrap(text, width, limit=20_000)]
+        return known[width]
+
+    return content
+
+
+def help_rows(groups: Sequence[tuple[str, list[tuple[str, str]]]]) -> Callable[[int], Sequence[Row]]:
+    """Every key, in two columns where there is room."""
+
+    def content(width: int) -> Sequence[Row]:
+        blocks: list[list[Row]] = []
+        for place, lines in groups:
+            block: list[Row] = [row((place, "accent"))]
+            block += [row((f"  {keys:<14}", "key"), (text, "text")) for keys, text in lines]
+            blocks.append([*block, ()])
+        if width < 110:
+            return [line for block in blocks for line in block]
+        half = width // 2
+        lines = [line for block in blocks for line in block]
+        middle = next((index + 1 for index in range(len(lines) // 2, len(lines)) if not lines[index]), len(lines))
+        left, right = lines[:middle], lines[middle:]
+        return [
+            (*sides(one, (), half - 2), ("  ", "text"), *two) for one, two in zip_longest(left, right, fillvalue=())
+        ]
+
+    return content

@@ -1,0 +1,145 @@
+"""What a viewer knows of one run: everything it draws, read from the run folder and from nowhere else.
+
+`poll` reads what was appended since and is meant for a thread, so that a slow disk stalls no key; the screens redraw
+from these fields on a timer of their own. A folder that vanishes keeps its last picture and says so.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tui_gpt.checkpoints.manifest import CheckpointInfo, list_checkpoints
+from tui_gpt.config import Asked, Config
+from tui_gpt.errors import UserError
+from tui_gpt.run.folder import RunFolder
+from tui_gpt.run.journal import JournalReader, settle
+from tui_gpt.run.messages import FINAL_STATES, Eval, Event, RunInfo, Sample, Status
+from tui_gpt.workbench.series import Point, Series
+
+KEPT_SAMPLES, KEPT_EVENTS = 200, 2000
+
+
+class RunFeed:
+    """One run folder, followed."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.series = Series()
+        self.evals: list[Eval] = []
+        self.samples: list[Sample] = []
+        self.events: list[Event] = []
+        self.acks: dict[str, Event] = {}
+        self.status: Status | None = None
+        self.info: RunInfo | None = None
+        self.config: Config | None = None
+        self.checkpoints: list[CheckpointInfo] = []
+        self.asked: Asked = {}
+        self.state = "starting"
+        self.problem = ""  # why the folder cannot be read, in words
+        self.opened = False  # whether it has been read once
+        self._config_stamp = self._checkpoints_stamp = 0
+        self._readers = (
+            JournalReader(folder.metrics, Point, chunk_bytes=1 << 22),
+            JournalReader(folder.evals, Eval),
+            JournalReader(folder.samples, Sample),
+            JournalReader(folder.events, Event),
+        )
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a trainer may still write here: what decides about refreshing readings and offering commands."""
+        return self.state not in FINAL_STATES and self.state not in ("crashed", "gone", "unreadable")
+
+    @property
+    def step(self) -> int:
+        last = self.series.last
+        return max(last.step if last else 0, self.status.step if self.status else 0)
+
+    @property
+    def total_steps(self) -> int | None:
+        return self.status.total_steps if self.status else None
+
+    @property
+    def best_val(self) -> float | None:
+        return min((item.val_loss for item in self.evals if item.val_loss is not None), default=None)
+
+    def silent_seconds(self) -> float:
+        """Seconds since the supervisor's last sign of life."""
+        return max(0.0, time.time() - self.status.heartbeat) if self.status and self.status.heartbeat else 0.0
+
+    def poll(self) -> None:
+        """Read what came since. Never raises for what a run folder can hold: it becomes the state and the problem."""
+        metrics, evals, samples, events = self._readers
+        try:
+            if not self.folder.path.is_dir():
+                self.state, self.problem = "gone", f"the run folder is gone: {self.folder.path}"
+                return
+            self._read_config()
+            self._read_checkpoints()
+            self.info = self.folder.read_info() or self.info
+            self.series.extend(metrics.poll())
+            settle(self.evals, evals.poll())
+            settle(self.samples, samples.poll())
+            fresh = events.poll()
+            settle(self.events, fresh)
+            self.acks |= {e.command_id: e for e in fresh if isinstance(e, Event) and e.kind == "ack" and e.command_id}
+            del self.samples[:-KEPT_SAMPLES], self.events[:-KEPT_EVENTS]
+            self.status = self.folder.read_status() or self.status
+            self.state = self.folder.state(self.status)
+            self.problem = ""
+        except UserError as error:
+            self.state, self.problem = "unreadable", str(error)
+        except OSError as error:
+            self.state, self.problem = "unreadable", f"{self.folder.path}: {(error.strerror or str(error)).lower()}"
+        finally:
+            self.opened = True
+
+    def _read_config(self) -> None:
+        try:
+            stamp = self.folder.config.stat().st_mtime_ns
+        except FileNotFoundError:
+            return
+        if stamp != self._config_stamp:
+            self._config_stamp = stamp
+            self.asked = self.folder.read_asked()
+            self.config = self.folder.read_config()
+
+    def _read_checkpoints(self) -> None:
+        try:
+            stamp = self.folder.checkpoints.stat().st_mtime_ns
+        except FileNotFoundError:
+            return
+        if stamp != self._checkpoints_stamp:
+            self._checkpoints_stamp = stamp
+            self.checkpoints = list_checkpoints(self.folder.checkpoints)
+
+    def failure(self) -> str:
+        """Why it failed, in one line; empty where it did not."""
+        if self.problem:
+            return self.problem
+        if self.status is None or self.state not in ("failed", "crashed"):
+            return ""
+        if self.status.failure is not None:
+            return str(self.status.failure)
+        if self.state == "crashed":
+            return "its processes ended without a word"
+        return self.status.message
+
+    def log_tail(self, *, tail_bytes: int = 200_000) -> str:
+        """The end of trainer.log."""
+        return read_tail(self.folder.log, tail_bytes)
+
+
+def read_tail(path: Path, tail_bytes: int) -> str:
+    """The last `tail_bytes` of a file as text; a line that says why where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            length = file.seek(0, 2)
+            file.seek(max(0, length - tail_bytes))
+            text = file.read().decode("utf-8", "replace")
+            return text if length <= tail_bytes else text.partition("\n")[2]
+    except FileNotFoundError:
+        return "(no log yet)"
+    except OSError as error:
+        return f"(the log cannot be read: {(error.strerror or str(error)).lower()})"

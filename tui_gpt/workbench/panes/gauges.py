@@ -1,0 +1,69 @@
+"""Throughput and gradient norm over the run, small: the last value in the frame, its course below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from tui_gpt.workbench.canvas import Row, Span, row
+from tui_gpt.workbench.chart import FINENESS, Curve, Plot, draw, envelope
+from tui_gpt.workbench.panes.loss import x_extent
+from tui_gpt.workbench.panes.pane import Pane
+from tui_gpt.workbench.series import Quantity
+from tui_gpt.workbench.text import clock, nats, short
+
+
+class GaugePane(Pane):
+    """One quantity of the metrics as a curve from zero."""
+
+    quantity: ClassVar[Quantity]
+
+    def body(self, width: int, height: int) -> Sequence[Sequence[Span]]:
+        feed = self.workbench.feed
+        if feed is None or feed.series.last is None:
+            return [row(("–", "dim"))]
+        axis, glyphs = self.workbench.view.axis, self.workbench.glyphs
+        extent = x_extent(feed, axis)
+        points = [(b.x, b.low, b.high) for b in feed.series.buckets(self.quantity, axis) if b.finite]
+        plot = Plot(
+            curves=[Curve(envelope(points, extent, width * FINENESS[glyphs]), "train")],
+            x_max=extent,
+            y_from_zero=True,
+            x_label=clock if axis == "time" else short,
+        )
+        head = row(*self.reading())
+        return [head, *(draw(plot, width, height - 1, glyphs) or [row(("no number to show", "dim"))])]
+
+    def reading(self) -> Row:
+        raise NotImplementedError
+
+
+class ThroughputPane(GaugePane):
+    number, key, title = 4, "throughput", "Throughput"
+    quantity = "tokens_per_second"
+
+    def reading(self) -> Row:
+        feed = self.workbench.feed
+        last = feed.series.last if feed else None
+        if last is None:
+            return ()
+        spans = [(short(last.tokens_per_second), "bright"), (" tokens/s", "dim")]
+        if last.mfu is not None:
+            spans += [("   MFU ", "dim"), (f"{100 * last.mfu:.1f} %", "bright")]
+        return tuple(spans)
+
+
+class GradientPane(GaugePane):
+    number, key, title = 5, "gradient", "Gradient norm"
+    quantity = "grad_norm"
+
+    def reading(self) -> Row:
+        feed = self.workbench.feed
+        last = feed.series.last if feed else None
+        if last is None:
+            return ()
+        role = "bad" if last.grad_norm is None else "bright"
+        spans = [(nats(last.grad_norm, last.non_finite), role)]
+        if last.learning_rate == last.learning_rate:
+            spans += [("   learning rate ", "dim"), (f"{last.learning_rate:.2e}", "bright")]
+        return tuple(spans)

@@ -1,0 +1,220 @@
+"""What every screen of the workbench has: header, status line, footer, prompt, and the actions of everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+
+from tui_gpt.workbench import actions
+from tui_gpt.workbench.canvas import Canvas, Row, Span, row, row_width, sides
+from tui_gpt.workbench.dialogs import Item, Picker, Reader, help_rows
+from tui_gpt.workbench.prompt import Prompt
+from tui_gpt.workbench.status import status_line
+from tui_gpt.workbench.text import one_line
+
+if TYPE_CHECKING:
+    from tui_gpt.workbench.app import Workbench
+
+SCREENS = (("dashboard", "Dashboard"), ("runs", "Runs"), ("talk", "Talk"))
+
+
+class Bar(Canvas):
+    """A canvas whose rows a function makes."""
+
+    def __init__(self, content: Callable[[int], Sequence[Sequence[Span]]], *, id: str) -> None:
+        super().__init__(id=id)
+        self._content = content
+
+    def compose_rows(self, width: int, height: int) -> Sequence[Sequence[Span]]:
+        return self._content(width)
+
+
+class WorkScreen(Screen[None]):
+    """A screen of the workbench; subclasses give the middle and their actions."""
+
+    place: ClassVar[str]
+    BINDINGS = actions.bindings(actions.EVERYWHERE)
+
+    @property
+    def workbench(self) -> Workbench:
+        return cast("Workbench", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield Bar(lambda width: [self.header_row(width)], id="header")
+        yield Bar(lambda width: [self.status_row(width)], id="status")
+        yield from self.compose_middle()
+        yield Bar(lambda width: [self.footer_row(width)], id="footer")
+        self.prompt = Prompt()
+        yield self.prompt
+
+    def compose_middle(self) -> ComposeResult:
+        raise NotImplementedError
+
+    def on_resize(self) -> None:
+        self.set_class(self.app.size.height < 10, "low")
+
+    def redraw(self) -> None:
+        """Bring everything on screen up to date; what did not change costs nothing."""
+        for canvas in self.query(Canvas):
+            canvas.redraw()
+
+    # rows around the middle
+
+    def header_row(self, width: int) -> Row:
+        spans: list[Span] = [(" gpt-tui ", "bright")]
+        for key, name in SCREENS:
+            spans += [(f" {name} ", "tab" if key == self.place else "dim"), (" ", "text")]
+        feed = self.workbench.feed
+        right = one_line(feed.folder.id) if feed else one_line(str(self.workbench.workspace))
+        room = width - row_width(spans) - 2
+        if len(right) > room:
+            right = "…" + right[-(room - 1) :] if room > 8 else ""
+        return sides(spans, row((right + " ", "dim")), width)
+
+    def status_row(self, width: int) -> Row:
+        feed = self.workbench.feed
+        if feed is None:
+            config = self.workbench.draft.config
+            return row(
+                (" ○ no run", "dim"),
+                (" · ", "dim"),
+                ("s", "key"),
+                (f" starts {config.preset} on {one_line(config.data.corpus)}", "text"),
+                (f" · {config.training.duration}", "dim"),
+            )
+        return (
+            (" ", "text"),
+            *status_line(feed, self.workbench.commander, width - 2, frozen=self.workbench.frozen),
+            (" ", "text"),
+        )
+
+    def footer_items(self) -> list[tuple[str, str]]:
+        """(action id, its word) for what one would do next."""
+        raise NotImplementedError
+
+    def footer_row(self, width: int) -> Row:
+        keymap = self.workbench.keymap
+        spans: list[Span] = []
+        tail = row(("? ", "key"), ("help ", "dim"))
+        for name, word in self.footer_items():
+            keys = actions.keys_of(actions.BY_ID[name], keymap)
+            if not keys:
+                continue
+            item: list[Span] = [(f" {actions.shown(keys[0])}", "key"), (f" {word} ", "dim")]
+            if row_width(spans) + row_width(item) + row_width(tail) + 2 > width:
+                spans.append((" …", "dim"))
+                break
+            spans += item
+        return sides(spans, tail, width)
+
+    # actions of everywhere
+
+    def action_help(self) -> None:
+        groups = actions.grouped(self.workbench.keymap, (self.place, actions.EVERYWHERE))
+        self.app.push_screen(Reader("Keys", help_rows(groups)))
+
+    def action_palette(self) -> None:
+        keymap = self.workbench.keymap
+        items = [
+            Item(action.help, " ".join(actions.shown(key) for key in actions.keys_of(action, keymap)), action.id)
+            for action in actions.actions_of(self.place, actions.EVERYWHERE)
+            if action.palette
+        ]
+
+        def chosen(action_id: object) -> None:
+            if action_id is not None:
+                self.call_later(self.run_action, str(action_id))
+
+        self.app.push_screen(Picker("Commands", items), chosen)
+
+    def action_next_screen(self) -> None:
+        self._go(1)
+
+    def action_previous_screen(self) -> None:
+        self._go(-1)
+
+    def _go(self, by: int) -> None:
+        names = [key for key, _ in SCREENS]
+        self.workbench.show_screen(names[(names.index(self.place) + by) % len(names)])
+
+    def action_talk(self) -> None:
+        self.workbench.show_screen("talk")
+
+    def action_theme(self) -> None:
+        from tui_gpt.workbench.themes import LOOKS
+
+        about = {"dusk": "dark, for 256 colours and more", "paper": "light", "terminal": "the terminal's own sixteen"}
+        items = [Item(name, about[name], name) for name in LOOKS]
+
+        def chosen(name: object) -> None:
+            if name is not None:
+                self.workbench.use_theme(str(name))
+
+        self.app.push_screen(Picker("Colours", items, current=self.workbench.theme), chosen)
+
+    def action_copy(self) -> None:
+        self.workbench.copy(self.text_to_copy())
+
+    def text_to_copy(self) -> str:
+        return ""
+
+    async def action_quit(self) -> None:
+        self.workbench.ask_to_quit()
+
+    def action_back(self) -> None:
+        """Escape, where nothing nearer takes it."""
+        if self.prompt.display:
+            self.prompt.leave()
+
+    # movement goes to what is in front; screens without anything to move in leave it be
+
+    def move(self, by: int) -> None:
+        """By lines."""
+
+    def move_to(self, end: bool) -> None:
+        """To an end."""
+
+    page = 10
+
+    def action_up(self) -> None:
+        self.move(-1)
+
+    def action_down(self) -> None:
+        self.move(1)
+
+    def action_page_up(self) -> None:
+        self.move(-self.page)
+
+    def action_page_down(self) -> None:
+        self.move(self.page)
+
+    def action_top(self) -> None:
+        self.move_to(end=False)
+
+    def action_bottom(self) -> None:
+        self.move_to(end=True)
+
+
+def path_items(text: str, *, limit: int = 200) -> list[Item]:
+    """What a path that is being typed can go on to: folders and texts; nothing unless it looks like a path."""
+    if not text.startswith(("/", "~", "./", "../")):
+        return []
+    head, _, tail = text.rpartition("/")
+    folder = Path(head + "/").expanduser()
+    try:
+        names = sorted(
+            f"{entry.name}/" if entry.is_dir() else entry.name
+            for entry in folder.iterdir()
+            if entry.name.startswith(tail) and (tail.startswith(".") or not entry.name.startswith("."))
+        )
+    except OSError as error:
+        return [Item(text, (error.strerror or "cannot be read").lower(), text)]
+    found = [Item(f"{head}/{name}", "folder" if name.endswith("/") else "", f"{head}/{name}") for name in names[:limit]]
+    whole = Path(text).expanduser()
+    if whole.exists() and not any(item.label == text for item in found):
+        found.insert(0, Item(text, "this folder" if whole.is_dir() else "this file", text))
+    return found or [Item(text, "nothing there begins so", text)]

@@ -1,0 +1,43 @@
+"""From a shell into the workbench and back: is there a terminal, what can it show, and leaving it sane.
+
+The terminal is put back on SIGTERM and SIGHUP too. `resource_tracker` starts before the app does: inside it, where
+stderr is the app's, starting a multiprocessing process fails with `bad value(s) in fds_to_keep`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from tui_gpt.workbench.terminal import glyphs_for, missing_terminal
+
+
+def open_workbench(workspace: Path, *, run: str | None = None, ascii: bool = False, mouse: bool = True) -> int:
+    """The exit code: 0, 2 where there is no terminal, 128 + N after signal N."""
+    problem = missing_terminal(os.environ)
+    if problem:
+        print(
+            f"gpt-tui: {problem}. In scripts use `gpt-tui train`, `gpt-tui status` and `gpt-tui attach`",
+            file=sys.stderr,
+        )
+        return 2
+    from multiprocessing import resource_tracker
+
+    from tui_gpt.workbench.app import Workbench
+
+    resource_tracker.ensure_running()
+    app = Workbench(workspace, run=run, glyphs="ascii" if ascii else glyphs_for(os.environ))
+    code = asyncio.run(_run(app, mouse=mouse))
+    if app.return_code:
+        return app.return_code
+    return code or 0
+
+
+async def _run(app, *, mouse: bool) -> int | None:
+    loop = asyncio.get_running_loop()
+    for sig in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(sig, app.leave, 128 + sig)
+    return await app.run_async(mouse=mouse)

@@ -1,0 +1,166 @@
+"""Colours by role, for terminals with 16 million, 256, 16 and no colours.
+
+Panes name roles ("dim", "train", "bad"), never colours; a theme says what a role looks like. One accent; everything
+that a colour says, a word or a glyph says too. `terminal` uses the terminal's own sixteen colours and background, and
+is chosen by itself where there are no more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.style import Style
+from textual.theme import Theme
+
+ROLES = (
+    *("text", "dim", "faint", "bright", "accent", "good", "warn", "bad", "title", "key", "frame", "frame-active"),
+    *("raw", "train", "val", "floor", "prompt", "cursor", "cursor-dim", "tab", "run-0", "run-1", "run-2", "run-3"),
+    *("run-4", "run-5"),
+)
+
+_DUSK = {
+    "text": "#b9c3d0",
+    "dim": "#7d899a",
+    "faint": "#465163",
+    "bright": "#e8edf4",
+    "accent": "#62b6cb",
+    "good": "#8fbf7f",
+    "warn": "#e0b060",
+    "bad": "bold #e8707a",
+    "title": "#9fabbb",
+    "key": "#62b6cb",
+    "frame": "#333d4c",
+    "frame-active": "#62b6cb",
+    "raw": "#33606d",
+    "train": "#62b6cb",
+    "val": "#e3a76f",
+    "floor": "#7d899a",
+    "prompt": "#62b6cb",
+    "cursor": "#e8edf4 on #263343",
+    "cursor-dim": "#9fabbb on #263343",
+    "tab": "bold #0f141b on #62b6cb",
+    "run-0": "#62b6cb",
+    "run-1": "#e3a76f",
+    "run-2": "#a58fd8",
+    "run-3": "#8fbf7f",
+    "run-4": "#d98fb0",
+    "run-5": "#d6cf7a",
+}
+_PAPER = {
+    "text": "#2e3742",
+    "dim": "#6a7683",
+    "faint": "#b4bcc5",
+    "bright": "bold #10161d",
+    "accent": "#14748c",
+    "good": "#3c7a2c",
+    "warn": "#96650a",
+    "bad": "bold #b3202c",
+    "title": "#46525f",
+    "key": "#14748c",
+    "frame": "#c9cfd6",
+    "frame-active": "#14748c",
+    "raw": "#a3cdd8",
+    "train": "#14748c",
+    "val": "#b8621b",
+    "floor": "#6a7683",
+    "prompt": "#14748c",
+    "cursor": "#10161d on #d7e4ea",
+    "cursor-dim": "#46525f on #d7e4ea",
+    "tab": "bold #ffffff on #14748c",
+    "run-0": "#14748c",
+    "run-1": "#b8621b",
+    "run-2": "#6a4fb0",
+    "run-3": "#3c7a2c",
+    "run-4": "#a8386c",
+    "run-5": "#7a7000",
+}
+_TERMINAL = {
+    "text": "default",
+    "dim": "dim",
+    "faint": "dim",
+    "bright": "bold",
+    "accent": "cyan",
+    "good": "green",
+    "warn": "yellow",
+    "bad": "bold red",
+    "title": "default",
+    "key": "cyan",
+    "frame": "dim",
+    "frame-active": "cyan",
+    "raw": "dim cyan",
+    "train": "bold cyan",
+    "val": "yellow",
+    "floor": "dim",
+    "prompt": "cyan",
+    "cursor": "reverse",
+    "cursor-dim": "reverse",
+    "tab": "reverse cyan",
+    "run-0": "cyan",
+    "run-1": "yellow",
+    "run-2": "magenta",
+    "run-3": "green",
+    "run-4": "red",
+    "run-5": "blue",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """A theme: what Textual's own widgets take, and the styles of our roles."""
+
+    textual: Theme
+    roles: dict[str, Style]
+
+
+def _look(name: str, roles: dict[str, str], background: str, surface: str, *, dark: bool) -> Look:
+    plain = roles["text"]
+    theme = Theme(
+        name=name,
+        primary=roles["accent"],
+        secondary=roles["accent"],
+        accent=roles["accent"],
+        warning=roles["warn"],
+        error=roles["bad"].split()[-1],
+        success=roles["good"],
+        foreground=plain,
+        background=background,
+        surface=surface,
+        panel=surface,
+        boost=surface,
+        dark=dark,
+    )
+    return Look(theme, {role: Style.parse(style) for role, style in roles.items()})
+
+
+_ANSI = Theme(
+    name="terminal",
+    ansi=True,
+    primary="ansi_cyan",
+    secondary="ansi_cyan",
+    accent="ansi_cyan",
+    warning="ansi_yellow",
+    error="ansi_red",
+    success="ansi_green",
+    foreground="ansi_default",
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    boost="ansi_default",
+    variables={
+        "input-cursor-background": "ansi_white",
+        "input-cursor-foreground": "ansi_black",
+        "input-selection-background": "ansi_cyan",
+        "input-selection-foreground": "ansi_black",
+    },
+)
+
+LOOKS: dict[str, Look] = {
+    "dusk": _look("dusk", _DUSK, "#0f141b", "#161d27", dark=True),
+    "paper": _look("paper", _PAPER, "#fbfbf9", "#eef1f3", dark=False),
+    "terminal": Look(_ANSI, {role: Style.parse(style) for role, style in _TERMINAL.items()}),
+}
+
+
+def default_theme(color_system: str | None) -> str:
+    """The theme for what the terminal can show: `truecolor`, `256`, `standard`, or None."""
+    return "dusk" if color_system in ("truecolor", "256") else "terminal"
