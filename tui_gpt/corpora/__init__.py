@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tui_gpt.corpora.files import cache_dir
-    from tui_gpt.corpora.prepare import prepare
+    from tui_gpt.corpora.preparation import prepare
     from tui_gpt.corpora.registry import CorpusEntry, add_corpus, check_corpus, find_corpus, list_corpora
     from tui_gpt.corpora.shards import Shards, ShardsInfo, open_shards
     from tui_gpt.corpora.sources import Source
@@ -35,7 +35,7 @@ __all__ = [
 
 _HOMES = {
     "files": ("cache_dir",),
-    "prepare": ("prepare",),
+    "preparation": ("prepare",),
     "registry": ("CorpusEntry", "add_corpus", "check_corpus", "find_corpus", "list_corpora"),
     "shards": ("Shards", "ShardsInfo", "open_shards"),
     "sources": ("Source",),

@@ -16,10 +16,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from tui_gpt.corpora.files import TEXT_SUFFIXES, cache_dir, check_text, kind_of, text_files
+from tui_gpt.corpora.files import TEXT_SUFFIXES, cache_dir, check_text, kind_of, text_files, unreadable
 from tui_gpt.corpora.sources import Bundled, Folder, Source, Stories, TextFile
+from tui_gpt.corpora.stories import MEGABYTES
 from tui_gpt.errors import CorpusError, reason
 
+CHECKED_FILES = 256  # of a folder, before a run starts; preparation reads them all
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
@@ -60,7 +62,8 @@ def list_corpora(corpus_dir: Path) -> list[CorpusEntry]:
         if path is not None:
             entries.append(_entry(name, known.description, path))
         elif name in BUNDLED:
-            entries.append(CorpusEntry(name=name, description=known.description, kind="bundled"))
+            size = Bundled(name, "").size_bytes() if name != "stories" else int(MEGABYTES * 1e6)
+            entries.append(CorpusEntry(name=name, description=known.description, kind="bundled", size_bytes=size))
         else:
             entries.append(
                 CorpusEntry(
@@ -82,33 +85,43 @@ def _texts_in(corpus_dir: Path) -> list[Path]:
     if kind_of(corpus_dir) != "folder":
         return []
     try:
-        paths = sorted(corpus_dir.iterdir())
+        return [path for path in sorted(corpus_dir.iterdir()) if _is_corpus(path)]
     except OSError as error:
-        raise CorpusError(f"cannot be read: {reason(error)}", where=str(corpus_dir)) from None
-    return [
-        path
-        for path in paths
-        if not path.name.startswith(".")
-        and path.name != "README.md"
-        and (path.is_dir() or (path.is_file() and path.name.lower().endswith(TEXT_SUFFIXES)))
-    ]
+        raise unreadable(corpus_dir, error) from None
+
+
+def _is_corpus(path: Path) -> bool:
+    if path.name.startswith(".") or path.name == "README.md":
+        return False
+    try:
+        kind = kind_of(path)
+    except CorpusError:  # listed, with what is wrong with it
+        return True
+    return kind == "folder" or (kind == "file" and path.name.lower().endswith(TEXT_SUFFIXES))
 
 
 def _short_name(path: Path) -> str:
     """The shortest name that finds `path` in its folder."""
     stem = path.name.removesuffix(".txt")
-    return path.name if stem in KNOWN or path.with_name(stem).exists() else stem
+    return path.name if stem in KNOWN or os.path.lexists(path.with_name(stem)) else stem
 
 
 def _entry(name: str, description: str, path: Path) -> CorpusEntry:
-    if path.is_dir():
-        files = text_files(path)
+    """One that cannot be read says so in its description: it must not hide the others."""
+    kind: Literal["file", "folder"] = "file"
+    size = 0
+    try:
+        if kind_of(path) == "folder":
+            kind, files = "folder", text_files(path)
+            description = description or ("1 text file" if len(files) == 1 else f"{len(files):,} text files")
+        else:
+            files, description = [path], description or "a text file"
         size = sum(file.stat().st_size for file in files)
-        description = description or f"{len(files):,} text file{'' if len(files) == 1 else 's'}"
-        return CorpusEntry(name=name, description=description, kind="folder", path=str(path), size_bytes=size)
-    return CorpusEntry(
-        name=name, description=description or "a text file", kind="file", path=str(path), size_bytes=path.stat().st_size
-    )
+    except CorpusError as error:
+        description = error.what
+    except OSError as error:
+        description = f"cannot be read: {reason(error)}"
+    return CorpusEntry(name=name, description=description, kind=kind, path=str(path), size_bytes=size)
 
 
 def _kept(name: str, corpus_dir: Path) -> Path | None:
@@ -173,7 +186,8 @@ def check_corpus(reference: str, corpus_dir: Path) -> str:
     """`reference` with a path made absolute, if it can be read and begins as text. Raises CorpusError otherwise."""
     source = find_corpus(reference, corpus_dir)
     if isinstance(source, Folder):
-        check_text(source.files()[0])
+        for file in source.files()[:CHECKED_FILES]:
+            check_text(file)
     elif isinstance(source, TextFile):
         check_text(source.path)
     else:
@@ -200,7 +214,8 @@ def add_corpus(name: str, path: Path, corpus_dir: Path) -> Path:
     if kind == "other":
         raise CorpusError("is neither a file nor a folder", where=str(path))
     files = Folder(path).files() if kind == "folder" else [path]
-    check_text(files[0])
+    for file in files:
+        check_text(file)
     temporary = corpus_dir / f".adding-{name}-{os.getpid()}"
     target = corpus_dir / (name if kind == "folder" else f"{name}.txt")
     try:

@@ -47,6 +47,10 @@ class ShardsInfo(msgspec.Struct, frozen=True, kw_only=True):
     dtype: Literal["uint16", "uint32"]
     floor_nats: float | None = None
 
+    @property
+    def tokens(self) -> int:
+        return self.train_tokens + self.val_tokens
+
 
 class _Version(msgspec.Struct):
     version: int
@@ -73,7 +77,7 @@ class Shards:
         """Offset in `val` of each validation document, shape (val_documents,), int64, ascending from 0."""
         import numpy as np
 
-        return np.load(self.path / "val_starts.npy", allow_pickle=False)
+        return np.load(self.path / "val_starts.npy", mmap_mode="r", allow_pickle=False)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

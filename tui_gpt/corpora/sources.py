@@ -97,6 +97,9 @@ class Bundled(Source):
     def _bytes(self) -> bytes:
         return (resources.files("tui_gpt.corpora") / "data" / f"{self.name}.txt").read_bytes()
 
+    def size_bytes(self) -> int:
+        return len(self._bytes())
+
     def documents(self) -> Iterator[str]:
         yield decode(self._bytes(), self.name)
 

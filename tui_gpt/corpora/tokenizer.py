@@ -87,9 +87,12 @@ class ByteLevelBPE(Tokenizer):
     def _encoding(self) -> tiktoken.Encoding:
         import tiktoken
 
-        return tiktoken.Encoding(
-            "gpt-tui", pat_str=self.pattern, mergeable_ranks=self.ranks, special_tokens=self.special
-        )
+        try:
+            return tiktoken.Encoding(
+                "gpt-tui", pat_str=self.pattern, mergeable_ranks=self.ranks, special_tokens=self.special
+            )
+        except ValueError as error:
+            raise CorpusError(f"the tokenizer's pattern {self.pattern!r} cannot be used: {error}") from None
 
     def encode_parts(self, text: str) -> Iterator[np.ndarray]:
         import numpy as np

@@ -40,7 +40,7 @@ def check_tokenizer(spec: str) -> str:
     path = Path(spec).expanduser().absolute()
     if kind_of(path) != "file":
         raise CorpusError("there is no such tokenizer file", where=spec, do=f"Allowed: {ALLOWED}")
-    load_tokenizer(path)
+    load_tokenizer(path).encode("a")  # which also compiles its pattern
     return str(path)
 
 

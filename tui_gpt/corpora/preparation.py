@@ -36,7 +36,6 @@ def prepare(data: DataConfig, corpus_dir: Path, progress: Progress) -> Shards:
     """The shards of `data.corpus` under `data.tokenizer`, from the cache or made now. Raises CorpusError."""
     source = find_corpus(data.corpus, corpus_dir)
     spec = check_tokenizer(data.tokenizer)
-    source.make(progress)
     progress(f"reading {source.name}", None)
     digest = source.digest()
     tokenizer_key = file_digest(Path(spec)) if spec.endswith(".json") else spec
@@ -92,6 +91,7 @@ def _make(
             shutil.rmtree(left_over)
     partial.mkdir()
     try:
+        source.make(progress)
         tokenizer = _tokenizer(spec, source, cache, progress)
         counts = encode(source, tokenizer, val_fraction, partial, progress)
         if source.digest() != digest:

@@ -1,0 +1,303 @@
+"""Shards hold every token once, on the right side, and are taken for whole only when they are."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_gpt.config import DataConfig
+from tui_gpt.corpora import Shards, find_corpus, open_shards, prepare
+from tui_gpt.corpora import stories as stories_module
+from tui_gpt.corpora.encoding import hold_out
+from tui_gpt.corpora.sources import Stories
+from tui_gpt.errors import CorpusError
+
+
+def quiet(words: str, fraction: float | None) -> None:
+    pass
+
+
+def make(corpus: Path, name: str, tokenizer: str = "byte", val_fraction: float = 0.1, progress=quiet) -> Shards:
+    return prepare(DataConfig(corpus=name, tokenizer=tokenizer, val_fraction=val_fraction), corpus, progress)
+
+
+def documents_of(shards: Shards, tokens: np.ndarray) -> list[str]:
+    """The documents of a side, by their ends."""
+    ends = np.flatnonzero(tokens == shards.tokenizer.end_of_text)
+    assert ends[-1] == len(tokens) - 1
+    return [shards.tokenizer.decode(part[:-1].tolist()) for part in np.split(tokens, ends[:-1] + 1)]
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch) -> Path:
+    monkeypatch.delenv("GPT_TUI_CACHE", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def folder(corpus) -> list[str]:
+    """A corpus of 30 documents called `books`."""
+    (corpus / "books").mkdir()
+    texts = [f"Document {n}: " + "words " * n for n in range(30)]
+    for n, text in enumerate(texts):
+        (corpus / "books" / f"{n:02}.txt").write_text(text)
+    return texts
+
+
+@pytest.mark.parametrize("tokenizer", ["byte", "char", "bpe:300"])
+def test_every_document_stands_whole_on_one_side(corpus, folder, tokenizer):
+    shards = make(corpus, "books", tokenizer, 0.2)
+    train, val = documents_of(shards, shards.train), documents_of(shards, shards.val)
+    assert len(val) == 6 and sorted(train + val) == sorted(folder)
+    assert [text for text in folder if text in set(val)] == val and val != folder[-6:]
+    starts = np.cumsum([0] + [len(shards.tokenizer.encode(text)) + 1 for text in val])
+    assert shards.val_starts.tolist() == starts[:-1].tolist()
+    info = shards.info
+    assert (info.train_tokens, info.val_tokens) == (len(shards.train), len(shards.val))
+    assert info.tokens == info.train_tokens + info.val_tokens
+    assert (info.train_bytes, info.val_bytes) == (sum(map(len, train)), sum(map(len, val)))
+    assert (info.documents, info.train_documents, info.val_documents) == (30, 24, 6)
+    assert (info.name, info.tokenizer, info.dtype, info.floor_nats) == ("books", tokenizer, "uint16", None)
+    assert info.vocab_size == shards.tokenizer.vocab_size
+
+
+@given(st.integers(2, 500), st.floats(0.001, 0.5))
+def test_the_share_held_out_is_the_one_asked_for(documents, val_fraction):
+    held_out = int(hold_out(documents, val_fraction).sum())
+    assert 1 <= held_out < documents
+    assert abs(held_out - documents * val_fraction) <= 1
+
+
+def test_a_single_document_is_split_on_its_tokens(corpus):
+    text = "All the words of one book, é and 日本. " * 50
+    (corpus / "book.txt").write_text(text)
+    shards = make(corpus, "book", "bpe:300", 0.25)
+    tokens = np.concatenate([shards.train, shards.val])
+    assert tokens.tolist() == [*shards.tokenizer.encode(text), shards.tokenizer.end_of_text]
+    assert shards.info.train_tokens == int(len(tokens) * 0.75)
+    assert shards.info.train_bytes + shards.info.val_bytes == len(text.encode())
+    assert shards.info.val_bytes == len(shards.tokenizer.decode_bytes(shards.val.tolist()))
+    assert shards.val_starts.tolist() == [0]
+
+
+def test_a_long_document_is_encoded_in_parts_with_growing_progress(corpus):
+    text = "The same few words again.\n" * 100_000
+    (corpus / "long.txt").write_text(text)
+    seen: list[float] = []
+    shards = make(
+        corpus, "long", "byte", progress=lambda words, done: seen.append(done) if words.startswith("enc") else None
+    )
+    assert shards.info.tokens == len(text) + 1
+    assert shards.tokenizer.decode(shards.train[:26].tolist()) == text[:26]
+    assert len(seen) > 1 and seen == sorted(seen) and seen[-1] <= 1.0
+
+
+@pytest.mark.parametrize(("text", "train", "val"), [("", 0, 1), ("abc", 3, 1), ("a", 1, 1)])
+def test_a_corpus_too_short_is_refused_with_its_count(corpus, text, train, val):
+    (corpus / "short.txt").write_text(text)
+    with pytest.raises(CorpusError) as caught:
+        make(corpus, "short")
+    assert f"{len(text) + 1} tokens leave {train} for training and {val} for validation" in str(caught.value)
+    assert list((corpus / ".cache" / "shards").glob("*/")) == []
+
+
+def test_the_shortest_corpus_that_can_be_trained_on_is(corpus):
+    (corpus / "short.txt").write_text("abc")
+    shards = make(corpus, "short", val_fraction=0.5)
+    assert (shards.info.train_tokens, shards.info.val_tokens) == (2, 2)
+
+
+def test_a_large_vocabulary_takes_four_bytes_a_token(corpus):
+    (corpus / "wide.txt").write_text("".join(map(chr, range(0x20000, 0x20000 + 66_000))))
+    shards = make(corpus, "wide", "char")
+    assert shards.info.dtype == "uint32" and shards.train.dtype.itemsize == 4
+    assert shards.tokenizer.decode(shards.val[-3:-1].tolist()) == "".join(
+        map(chr, (0x20000 + 65_998, 0x20000 + 65_999))
+    )
+
+
+def test_arrays_are_mapped_and_read_only(corpus, folder):
+    shards = make(corpus, "books")
+    assert isinstance(shards.train, np.memmap)
+    with pytest.raises(ValueError):
+        shards.val[0] = 1
+
+
+def test_the_floor_is_the_probability_of_the_held_out_stories(corpus, monkeypatch):
+    monkeypatch.setattr(Stories.__init__, "__defaults__", (0.05, 3))
+    shards = make(corpus, "stories", "bpe:400")
+    told = {story.text: story.nats for story in stories_module.write_stories(0.05, 3)}
+    val = documents_of(shards, shards.val)
+    assert shards.info.floor_nats == sum(told[text] for text in val)
+    assert sorted(val + documents_of(shards, shards.train)) == sorted(told)
+    assert stories_module.read_story(val[0]) == told[val[0]]
+
+
+def test_stories_are_written_once_and_anew_when_damaged_by_hand(corpus, monkeypatch):
+    monkeypatch.setattr(Stories.__init__, "__defaults__", (0.02, 3))
+    make(corpus, "stories")
+    (file,) = (corpus / ".cache").glob("stories-*.jsonl")
+    written = file.stat().st_mtime_ns
+    make(corpus, "stories", "char")
+    assert file.stat().st_mtime_ns == written
+    file.write_text('{"text": "cut of')
+    with pytest.raises(CorpusError, match="damaged"):
+        make(corpus, "stories", "bpe:300")
+    file.unlink()
+    assert make(corpus, "stories", "bpe:300").info.documents > 10
+
+
+def test_prepared_text_is_found_again_by_its_content(corpus, folder, monkeypatch):
+    first = make(corpus, "books")
+    monkeypatch.setattr("tui_gpt.corpora.preparation.encode", None)  # nothing is encoded any more
+    assert make(corpus, "books").path == first.path
+    (corpus / "books").rename(corpus / "moved")
+    again = make(corpus, "moved")
+    assert again.path == first.path and again.info.name == "moved"
+
+
+def test_other_text_tokenizer_or_split_is_prepared_anew(corpus, folder):
+    paths = {make(corpus, "books").path, make(corpus, "books", "char").path, make(corpus, "books", "byte", 0.2).path}
+    (corpus / "books" / "00.txt").write_text("other text")
+    paths.add(make(corpus, "books").path)
+    tokenizer = corpus / "tokenizer.json"
+    tokenizer.write_bytes(make(corpus, "books").tokenizer.to_json())
+    paths.add(make(corpus, "books", str(tokenizer)).path)
+    assert len(paths) == 5
+
+
+def test_text_that_changes_while_it_is_read_is_not_kept(corpus):
+    path = corpus / "live.txt"
+    path.write_text("before " * 20)
+
+    def write_more(words: str, fraction: float | None) -> None:
+        if words.startswith("encoding"):
+            path.write_text("after")
+
+    with pytest.raises(CorpusError, match="changed while it was read"):
+        make(corpus, "live", progress=write_more)
+    assert list((corpus / ".cache" / "shards").glob("*/")) == []
+
+
+def test_a_cancelled_preparation_leaves_nothing(corpus, folder):
+    def cancel(words: str, fraction: float | None) -> None:
+        if fraction is not None and fraction > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(corpus, "books", progress=cancel)
+    assert list((corpus / ".cache" / "shards").glob("*/")) == []
+
+
+def test_what_a_kill_left_is_cleared_and_never_taken_for_shards(corpus, folder):
+    code = (
+        "import os, signal, sys; from pathlib import Path; from tui_gpt.config import DataConfig;"
+        "from tui_gpt.corpora import prepare;"
+        "die = lambda words, done: os.kill(os.getpid(), signal.SIGKILL) if (done or 0) > 0.5 else None;"
+        "prepare(DataConfig(corpus='books', tokenizer='byte'), Path(sys.argv[1]), die)"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code, str(corpus)], cwd=root)
+    assert done.returncode == -9
+    (left,) = (corpus / ".cache" / "shards").glob("*/")
+    assert left.suffix == ".partial"
+    shards = make(corpus, "books")
+    assert shards.info.documents == 30
+    assert list((corpus / ".cache" / "shards").glob("*/")) == [shards.path]
+
+
+def test_a_second_process_waits_for_the_first_and_uses_its_shards(corpus, folder):
+    made = make(corpus, "books")
+    hidden = made.path.rename(made.path.with_name("hidden"))
+    with made.path.with_suffix(".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def finish(words: str, fraction: float | None) -> None:
+            if words.startswith("waiting"):
+                hidden.rename(made.path)
+                fcntl.flock(lock, fcntl.LOCK_UN)
+            assert not words.startswith("encoding")
+
+        assert make(corpus, "books", progress=finish).path == made.path
+
+
+def test_a_full_or_read_only_cache_is_one_clear_line(corpus, folder, monkeypatch):
+    (corpus / "file").write_text("")
+    monkeypatch.setenv("GPT_TUI_CACHE", str(corpus / "file"))
+    for name in ("books", "stories"):
+        with pytest.raises(CorpusError, match="GPT_TUI_CACHE"):
+            make(corpus, name)
+
+
+def damage(shards: Shards, file: str, data: bytes) -> None:
+    path = shards.path / file
+    path.unlink()
+    path.write_bytes(data)
+
+
+DAMAGE = {
+    "cut train": lambda shards: damage(shards, "train.bin", bytes(shards.train)[:-1]),
+    "longer val": lambda shards: damage(shards, "val.bin", bytes(shards.val) + b"\0\0"),
+    "empty val": lambda shards: damage(shards, "val.bin", b""),
+    "other tokenizer": lambda shards: damage(shards, "tokenizer.json", b"{}"),
+    "no meta": lambda shards: (shards.path / "meta.json").unlink(),
+    "no train": lambda shards: (shards.path / "train.bin").unlink(),
+    "torn meta": lambda shards: damage(shards, "meta.json", b'{"version": 1, "na'),
+    "foreign meta": lambda shards: damage(shards, "meta.json", b'{"version": "x"}'),
+    "lacking meta": lambda shards: damage(shards, "meta.json", b'{"version": 1}'),
+    "torn starts": lambda shards: damage(shards, "val_starts.npy", (shards.path / "val_starts.npy").read_bytes()[:-1]),
+    "pickled starts": lambda shards: damage(shards, "val_starts.npy", b"\x80\x04N."),
+    "empty starts": lambda shards: damage(shards, "val_starts.npy", b""),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_damaged_shards_are_refused_by_name_and_prepared_anew(corpus, folder, how):
+    shards = make(corpus, "books")
+    tokens = np.array(shards.train)
+    DAMAGE[how](shards)
+    with pytest.raises(CorpusError) as caught:
+        open_shards(shards.path)
+    assert str(shards.path) in str(caught.value) and "\n" not in str(caught.value)
+    again = make(corpus, "books")
+    assert again.path == shards.path and again.train.tolist() == tokens.tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [({"version": 99}, "newer"), ({"version": 0}, "older"), ({"dtype": "int8"}, "int8")]
+)
+def test_shards_of_another_version_or_type_are_refused(corpus, folder, change, said):
+    shards = make(corpus, "books")
+    meta = json.loads(msgspec.json.encode(shards.info)) | change
+    damage(shards, "meta.json", json.dumps(meta).encode())
+    with pytest.raises(CorpusError, match=said):
+        open_shards(shards.path)
+
+
+def test_a_folder_that_holds_no_shards_is_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(CorpusError, match="no folder of token shards"):
+            open_shards(path)
+
+
+def test_opened_shards_are_the_prepared_ones(corpus, folder):
+    shards = make(corpus, "books")
+    opened = open_shards(shards.path)
+    assert opened.info == shards.info
+    assert opened.train.tolist() == shards.train.tolist() and opened.val.tolist() == shards.val.tolist()
+    assert opened.tokenizer.to_json() == shards.tokenizer.to_json()
+
+
+def test_the_tiny_corpus_is_about_a_hundred_words_and_trains(corpus):
+    words = next(find_corpus("tiny", corpus).documents()).split()
+    assert 70 < len(words) < 110
+    assert make(corpus, "tiny", "bpe:1024").info.val_tokens >= 2

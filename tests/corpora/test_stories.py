@@ -1,0 +1,122 @@
+"""The floor is exact: every story reads back as the choices that wrote it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_gpt.corpora.stories import BOYS, GIRLS, read_story, tell, write_stories
+from tui_gpt.corpora.telling import Reader, Teller, Writer
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"[A-Za-z'-]+", text)
+
+
+class StrictWriter(Writer):
+    """Objects to a choice that a reader could take for another."""
+
+    def pick(self, options: Sequence[str], weights: Sequence[int] = ()) -> str:
+        for one, other in itertools.permutations(options, 2):
+            assert not other.startswith(one), (one, other)
+        assert not weights or len(weights) == len(options)
+        return super().pick(options, weights)
+
+
+@pytest.fixture(scope="module")
+def stories():
+    return list(write_stories(1.0, seed=7))
+
+
+def test_thousands_of_stories_read_back_with_the_same_probability_to_the_bit(stories):
+    assert len(stories) > 2000
+    assert [read_story(story.text) for story in stories] == [story.nats for story in stories]
+
+
+@given(st.integers(0, 2**64))
+def test_no_choice_of_any_story_could_be_taken_for_another(seed):
+    writer = StrictWriter(random.Random(seed))
+    tell(writer)
+    assert read_story(writer.text) == writer.nats
+
+
+@given(st.integers(0, 2**32), st.data())
+def test_a_text_that_is_not_a_story_is_refused(seed, data):
+    text = next(write_stories(1e-6, seed)).text
+    at = data.draw(st.integers(0, len(text)))
+    for other in (text[:at] + "\x00" + text[at:], text[: min(at, len(text) - 1)], text + " "):
+        with pytest.raises(ValueError):
+            read_story(other)
+
+
+def test_probabilities_are_those_of_the_draws():
+    def grammar(teller: Teller) -> None:
+        teller.say("x")
+        if teller.pick(("a", "b"), (3, 1)) == "a":
+            teller.pick(("c", "d", "e"))
+
+    seen = Counter()
+    nats = {}
+    for seed in range(4000):
+        writer = Writer(random.Random(seed))
+        grammar(writer)
+        seen[writer.text] += 1
+        nats[writer.text] = writer.nats
+        reader = Reader(writer.text)
+        grammar(reader)
+        assert reader.nats == writer.nats
+    assert sum(math.exp(-value) for value in nats.values()) == pytest.approx(1.0)
+    assert {text: math.exp(-value) for text, value in nats.items()} == pytest.approx(
+        {text: count / 4000 for text, count in seen.items()}, abs=0.03
+    )
+
+
+def test_the_same_seed_tells_the_same_stories_and_another_seed_others():
+    assert list(write_stories(0.01, 1)) == list(write_stories(0.01, 1))
+    assert list(write_stories(0.01, 1)) != list(write_stories(0.01, 2))
+
+
+def test_size_is_what_was_asked_for(stories):
+    assert 1e6 <= sum(len(story.text) for story in stories) < 1e6 + 1000
+    assert all(story.text.isascii() for story in stories)
+
+
+def test_stories_are_short_simple_and_of_low_entropy(stories):
+    lengths = [len(words_of(story.text)) for story in stories]
+    assert min(lengths) >= 40 and max(lengths) <= 100
+    vocabulary = {word for story in stories for word in words_of(story.text)}
+    assert 300 < len(vocabulary) < 900
+    assert 20 < sum(story.nats for story in stories) / len(stories) < 30
+
+
+def test_one_hero_is_named_throughout_before_a_short_context_forgets(stories):
+    for story in stories:
+        words = words_of(story.text)
+        heard = [(place, word) for place, word in enumerate(words) if word in BOYS + GIRLS]
+        assert len({word for _, word in heard}) == 1
+        places = [place for place, _ in heard] + [len(words)]
+        assert max(after - before for before, after in itertools.pairwise(places)) <= 30
+
+
+def test_pronouns_agree_with_the_hero(stories):
+    for story in stories:
+        words = [word.lower() for word in words_of(story.text)]
+        hero = next(word for word in words_of(story.text) if word in BOYS + GIRLS)
+        assert not {"he", "him", "his"} & set(words) if hero in GIRLS else not {"she", "her"} & set(words)
+
+
+def test_articles_fit_the_word_that_follows(stories):
+    for story in stories:
+        assert not re.search(r"\b[Aa] [aeio]|\b[Aa]n [^aeio]|  ", story.text), story.text
+
+
+def test_stories_hardly_ever_repeat(stories):
+    assert len({story.text for story in stories}) > 0.999 * len(stories)
