@@ -12,31 +12,36 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from rich.console import RenderableType
 from rich.segment import Segment
 from rich.style import Style
+from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.binding import Binding
 from textual.color import Color
 from textual.filter import LineFilter
+from textual.screen import Screen
 
 from tui_gpt.errors import UserError
 from tui_gpt.run.folder import RunFolder, find, runs_in
 from tui_gpt.run.messages import FINAL_STATES, CommandName
 from tui_gpt.workbench import memory
 from tui_gpt.workbench.actions import textual_key
-from tui_gpt.workbench.commander import PATIENCE_SECONDS, Commander
+from tui_gpt.workbench.canvas import Row
+from tui_gpt.workbench.commander import Commander
 from tui_gpt.workbench.corpus_facts import CorpusFacts, read_facts
 from tui_gpt.workbench.dashboard import Dashboard
-from tui_gpt.workbench.dialogs import Question
 from tui_gpt.workbench.draft import Draft
 from tui_gpt.workbench.feed import RunFeed
 from tui_gpt.workbench.machine import Machine
 from tui_gpt.workbench.plan import Plan, Speed, known_speed, make_plan
+from tui_gpt.workbench.screen import Choice, WorkScreen
 from tui_gpt.workbench.terminal import MeteredDriver, is_closed
 from tui_gpt.workbench.text import one_line, short, to_ascii
 from tui_gpt.workbench.themes import LOOKS, default_theme
+from tui_gpt.workbench.wire import tight
 
 BEAT_SECONDS, IDLE_SECONDS = 0.5, 2.0
 BACKLOG = 4096  # characters on their way to the terminal, from where on it is let catch up
@@ -50,13 +55,25 @@ class _Ascii(LineFilter):
         return [Segment(to_ascii(text), style, control) for text, style, control in segments]
 
 
+def _runs_screen() -> WorkScreen:
+    from tui_gpt.workbench.runs_screen import RunsScreen
+
+    return RunsScreen()
+
+
+def _talk_screen() -> WorkScreen:
+    from tui_gpt.workbench.talk_screen import TalkScreen
+
+    return TalkScreen()
+
+
 class Workbench(App[int], inherit_bindings=False):
     """See the module. `run`: what to open; without one it is what is live."""
 
     CSS_PATH = "workbench.tcss"
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
-    SCREENS = {"dashboard": Dashboard}
+    SCREENS = {"runs": _runs_screen, "talk": _talk_screen}
     BINDINGS = [Binding("ctrl+c", "ask_quit", show=False, priority=True)]
 
     def __init__(self, workspace: Path, *, run: str | None = None, glyphs: str = "braille") -> None:
@@ -120,6 +137,10 @@ class Workbench(App[int], inherit_bindings=False):
             self.say(problem, "warning")
         self.study_draft()
         gc.freeze()
+        gc.enable()
+
+    def _display(self, screen: Screen, renderable: RenderableType | None) -> None:
+        super()._display(screen, tight(renderable) if isinstance(renderable, CompositorUpdate) else renderable)
 
     async def _follow(self) -> None:
         while True:
@@ -147,6 +168,9 @@ class Workbench(App[int], inherit_bindings=False):
             self._take_note(feed)
             if feed.is_live and time.monotonic() - self._machine_read > MACHINE_SECONDS:
                 await self._read_machine()
+        poll = getattr(self.screen, "poll", None)
+        if poll is not None:
+            await asyncio.to_thread(poll)
         if not self.frozen and self.backlog <= BACKLOG:
             self.redraw()
 
@@ -194,6 +218,41 @@ class Workbench(App[int], inherit_bindings=False):
         if bell:
             self.bell()
 
+    def pick(self, title: str, choices: Sequence[Choice], chosen: Callable[[object], None], **options: Any) -> None:
+        """Let the user choose; `chosen` is called with the value unless they leave. Options as `Picker` takes them."""
+        from tui_gpt.workbench.dialogs import Picker, as_items
+
+        def answered(value: object) -> None:
+            if value is not None:
+                chosen(value)
+
+        self.push_screen(Picker(title, as_items(choices), **options), answered)
+
+    def question(
+        self,
+        title: str,
+        text: str,
+        choices: Sequence[tuple[str, str, str]],
+        answered: Callable[[str], None],
+        *,
+        bad: bool = False,
+    ) -> None:
+        """Ask with single keys: (key, what it does, answer); `answered` is called unless they leave."""
+        from tui_gpt.workbench.dialogs import Question
+
+        def told(answer: str | None) -> None:
+            if answer:
+                answered(answer)
+
+        if not isinstance(self.screen, Question):
+            self.push_screen(Question(title, text, choices, bad=bad), told)
+
+    def read(self, title: str, content: Callable[[int], Sequence[Row]], *, at_end: bool = False) -> None:
+        """Show a text over the whole screen."""
+        from tui_gpt.workbench.dialogs import Reader
+
+        self.push_screen(Reader(title, content, at_end=at_end))
+
     def copy(self, text: str) -> None:
         """Into the terminal's clipboard (OSC 52), and into a file for terminals that have none."""
         if not text.strip():
@@ -217,9 +276,16 @@ class Workbench(App[int], inherit_bindings=False):
     # ── screens and runs ────────────────────────────────────────────────────────────────────────────────────────────
 
     def show_screen(self, name: str) -> None:
-        if getattr(self.screen, "place", None) != name:
+        """The dashboard lies at the bottom; the other two come over it, one at a time."""
+        if getattr(self.screen, "place", None) == name:
+            return
+        if name == "dashboard":
+            self.pop_screen()
+        elif isinstance(self.screen, Dashboard):
+            self.push_screen(name)
+        else:
             self.switch_screen(name)
-            self.wake()
+        self.wake()
 
     def open_run(self, folder: RunFolder | None) -> None:
         """Show a run on the dashboard, or the draft."""
@@ -228,6 +294,10 @@ class Workbench(App[int], inherit_bindings=False):
         self.show_screen("dashboard")
         self.redraw()
         self.wake()
+
+    def talk_to(self, folder: RunFolder) -> None:
+        """Go to the sampling screen with this run's newest checkpoint."""
+        self.show_screen("talk")
 
     # ── the draft ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -300,15 +370,17 @@ class Workbench(App[int], inherit_bindings=False):
     def start_run(self) -> None:
         live = self.feed is not None and self.feed.is_live
         if not live:
-            self.run_worker(self._start(), group="start", exclusive=True)
+            self._start_now()
             return
-        question = Question(
+        self.question(
             "Start another run",
-            f"{self.feed.folder.id if self.feed else ''} is {self.feed.state if self.feed else ''}, and both would share this"
-            " machine.",
+            f"{self.feed.folder.id if self.feed else 'A run'} is live, and both would share this machine.",
             [("s", "start it all the same", "start")],
+            lambda _: self._start_now(),
         )
-        self.push_screen(question, lambda answer: self.run_worker(self._start()) if answer else None)
+
+    def _start_now(self) -> None:
+        self.run_worker(self._start(), group="start", exclusive=True)
 
     async def _start(self) -> None:
         from tui_gpt.launch import start
@@ -355,31 +427,32 @@ class Workbench(App[int], inherit_bindings=False):
             return
         ask = self.commander.waiting("stop")
         if ask is None:
-            question = Question(
+            self.question(
                 "Stop the run",
                 f"{feed.folder.id} saves a full checkpoint at step {feed.step} and ends. It can be resumed.",
                 [("s", "save and stop", "save"), ("n", "stop now, without saving", "now")],
+                self._stop_as_answered,
             )
-        else:
-            silence = "" if ask.age_seconds < PATIENCE_SECONDS else f" for {int(ask.age_seconds)} s"
-            phase = f" It is {feed.status.phase}." if feed.status and feed.status.phase else ""
-            question = Question(
-                "No answer yet",
-                f"The trainer was asked to stop and has not answered{silence}.{phase} What it has not saved is lost.",
-                [
-                    ("w", "wait", ""),
-                    ("n", "ask it to stop now, without saving", "now"),
-                    ("t", "terminate it (SIGTERM)", "SIGTERM"),
-                    ("k", "kill it (SIGKILL)", "SIGKILL"),
-                ],
-                bad=True,
-            )
-        self.push_screen(question, self._stop_as_answered)
+            return
+        phase = f" It is {feed.status.phase}." if feed.status and feed.status.phase else ""
+        self.question(
+            "No answer yet",
+            f"The trainer was asked to stop {int(ask.age_seconds)} s ago and has not answered.{phase}"
+            " What it has not saved would be lost.",
+            [
+                ("w", "wait", "wait"),
+                ("n", "ask it to stop now, without saving", "now"),
+                ("t", "terminate it (SIGTERM)", "SIGTERM"),
+                ("k", "kill it (SIGKILL)", "SIGKILL"),
+            ],
+            self._stop_as_answered,
+            bad=True,
+        )
 
-    def _stop_as_answered(self, answer: str | None) -> None:
+    def _stop_as_answered(self, answer: str) -> None:
         if answer in ("save", "now"):
             self.command("stop", now=answer == "now")
-        elif answer and self.feed is not None:
+        elif answer != "wait" and self.feed is not None:
             import signal
 
             from tui_gpt.run.commands import kill
@@ -394,25 +467,22 @@ class Workbench(App[int], inherit_bindings=False):
         self.ask_to_quit()
 
     def ask_to_quit(self) -> None:
-        if isinstance(self.screen, Question):
-            return
         feed = self.feed
         if feed is None or not feed.is_live or feed.state == "elsewhere":
             self.leave()
             return
-        question = Question(
+
+        def answered(answer: str) -> None:
+            if answer == "stop":
+                self.command("stop")
+            self.leave()
+
+        self.question(
             "Quit",
             f"{feed.folder.id} is {feed.state}. It needs no terminal: `gpt-tui` finds it again.",
             [("d", "detach: the run goes on", "detach"), ("s", "stop it: it saves and ends", "stop")],
+            answered,
         )
-
-        def answered(answer: str | None) -> None:
-            if answer == "stop":
-                self.command("stop")
-            if answer:
-                self.leave()
-
-        self.push_screen(question, answered)
 
     def leave(self, code: int = 0) -> None:
         memory.save_view(memory.view_path(), self.view)

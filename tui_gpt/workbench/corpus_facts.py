@@ -25,7 +25,7 @@ STORIES_BYTES = 2_000_000
 
 @dataclass(frozen=True)
 class CorpusFacts:
-    """One corpus under one tokenizer. `prepared`: counts are exact; otherwise tokens are an estimate, None if unknown."""
+    """One corpus under one tokenizer. `prepared`: counts are exact; otherwise tokens are estimated, None if unknown."""
 
     reference: str
     tokenizer: str

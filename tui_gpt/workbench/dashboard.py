@@ -5,13 +5,14 @@ At 100×26 cells for panes on they share the screen; on less each is a tab, and 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from textual.app import ComposeResult
 
 from tui_gpt.config import PURPOSES, Field
 from tui_gpt.errors import UserError
 from tui_gpt.workbench import actions
 from tui_gpt.workbench.canvas import Row, Span, row
-from tui_gpt.workbench.dialogs import Item, Picker, Reader, text_rows
 from tui_gpt.workbench.draft import PRESET_NAMES, check_text, flat, written
 from tui_gpt.workbench.layout import PaneArea, fits_grid
 from tui_gpt.workbench.memory import SMOOTHING
@@ -24,7 +25,7 @@ from tui_gpt.workbench.panes.loss import LossPane
 from tui_gpt.workbench.panes.pane import Pane
 from tui_gpt.workbench.panes.run import RunPane
 from tui_gpt.workbench.panes.samples import SamplesPane
-from tui_gpt.workbench.screen import Bar, WorkScreen, path_items
+from tui_gpt.workbench.screen import Bar, Choice, WorkScreen, path_items
 from tui_gpt.workbench.text import one_line, size
 
 PANES: tuple[type[Pane], ...] = (
@@ -146,9 +147,7 @@ class Dashboard(WorkScreen):
         self.pane.activate()
 
     def action_back(self) -> None:
-        if self.prompt.display:
-            self.prompt.leave()
-        elif self.workbench.view.maximised:
+        if not self.leave_prompt() and self.workbench.view.maximised:
             self.action_maximise()
 
     def text_to_copy(self) -> str:
@@ -189,7 +188,7 @@ class Dashboard(WorkScreen):
         if not pane.can_filter:
             self.focus_pane("config" if self.workbench.feed is None else "events")
             pane = self.pane
-        self.prompt.ask(
+        self.ask(
             row(("Filter ", "bright"), (pane.name_now(), "dim")),
             pane.filter,
             typed=pane.filter,
@@ -204,9 +203,9 @@ class Dashboard(WorkScreen):
         if feed is None:
             self.workbench.say("there is no run to read the log of")
             return
-        self.app.push_screen(
-            Reader(f"{one_line(feed.folder.id)} · trainer.log", text_rows(feed.log_tail()), at_end=True)
-        )
+        from tui_gpt.workbench.dialogs import text_rows
+
+        self.workbench.read(f"{one_line(feed.folder.id)} · trainer.log", text_rows(feed.log_tail()), at_end=True)
 
     # the run
 
@@ -244,7 +243,7 @@ class Dashboard(WorkScreen):
             self._choose_value(item)
         else:
             unit = f" ({item.unit})" if item.unit else ""
-            self.prompt.ask(
+            self.ask(
                 row((item.key, "bright"), (unit, "dim"), (f"  {item.help}", "dim")),
                 lambda text: self.workbench.edit_draft(lambda: draft.set(item.key, text)),
                 value=written(flat(draft.config)[item.key]),
@@ -256,27 +255,25 @@ class Dashboard(WorkScreen):
 
     def _choose_value(self, item: Field) -> None:
         draft = self.workbench.draft
-
-        def chosen(value: object) -> None:
-            if value is not None:
-                self.workbench.edit_draft(lambda: draft.set(item.key, str(value)))
-
-        items = [Item(choice, "", choice) for choice in item.choices]
-        now = flat(draft.config)[item.key]
-        self.app.push_screen(Picker(f"{item.key}: {item.help}", items, current=now), chosen)
+        self.workbench.pick(
+            f"{item.key}: {item.help}",
+            [(choice, "", choice) for choice in item.choices],
+            lambda value: self.workbench.edit_draft(lambda: draft.set(item.key, str(value))),
+            current=flat(draft.config)[item.key],
+        )
 
     def _choose_preset(self) -> None:
         draft = self.workbench.draft
-        items = [Item(name, PURPOSES[name], name) for name in PRESET_NAMES]
-        items += [Item(path.stem, "saved config", path) for path in draft.saved()]
+        choices: list[Choice] = [(name, PURPOSES[name], name) for name in PRESET_NAMES]
+        choices += [(path.stem, "saved config", path) for path in draft.saved()]
 
         def chosen(value: object) -> None:
-            if isinstance(value, str):
-                self.workbench.edit_draft(lambda: draft.start_over(value))
-            elif value is not None:
-                self.workbench.load_config(value)  # type: ignore[arg-type]
+            if isinstance(value, Path):
+                self.workbench.load_config(value)
+            else:
+                self.workbench.edit_draft(lambda: draft.start_over(str(value)))
 
-        self.app.push_screen(Picker("Preset", items, current=draft.config.preset), chosen)
+        self.workbench.pick("Preset", choices, chosen, current=draft.config.preset)
 
     def action_choose_corpus(self) -> None:
         from tui_gpt.corpora import list_corpora
@@ -287,24 +284,24 @@ class Dashboard(WorkScreen):
         except UserError as error:
             self.workbench.say(str(error), "error")
             return
-        items = [
-            Item(
-                entry.name,
-                f"{entry.description}{' · ' + size(entry.size_bytes) if entry.size_bytes else ''}"
-                + (f" · not here: {entry.how}" if entry.kind == "absent" else ""),
-                entry.name,
-            )
-            for entry in entries
-        ]
+        choices: list[Choice] = []
+        for entry in entries:
+            about = entry.description + (f" · {size(entry.size_bytes)}" if entry.size_bytes else "")
+            about += f" · not here: {entry.how}" if entry.kind == "absent" else ""
+            choices.append((entry.name, about, entry.name))
 
         def chosen(value: object) -> None:
-            if value is not None:
-                text = str(value)
-                self.workbench.edit_draft(lambda: draft.set("data.corpus", text.rstrip("/") if len(text) > 1 else text))
+            text = str(value)
+            self.workbench.edit_draft(lambda: draft.set("data.corpus", text.rstrip("/") or text))
 
-        hint = "type a name, or a path from / ~ or ./ · tab completes · enter chooses"
-        picker = Picker("Corpus", items, current=draft.config.data.corpus, more=path_items, hint=hint)
-        self.app.push_screen(picker, chosen)
+        self.workbench.pick(
+            "Corpus",
+            choices,
+            chosen,
+            current=draft.config.data.corpus,
+            more=path_items,
+            hint="a name, or a path from / ~ or ./ · tab completes · enter chooses",
+        )
 
     def action_prepare(self) -> None:
         self.workbench.prepare_corpus()
@@ -332,7 +329,7 @@ class Dashboard(WorkScreen):
                 return
             self.workbench.say(f"saved: gpt-tui train --config {path}")
 
-        self.prompt.ask(row(("Save the config as ", "bright"), ("configs/NAME.toml", "dim")), save)
+        self.ask(row(("Save the config as ", "bright"), ("configs/NAME.toml", "dim")), save)
 
     def action_adopt(self) -> None:
         feed = self.workbench.feed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import zip_longest
 from typing import NamedTuple, cast
 
 from textual import events
@@ -13,7 +12,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from tui_gpt.workbench.canvas import Canvas, Row, Span, framed, row, sides
+from tui_gpt.workbench.canvas import Canvas, Row, Span, fit, framed, row
 from tui_gpt.workbench.text import cut, one_line, wrap
 
 
@@ -23,6 +22,10 @@ class Item(NamedTuple):
     label: str
     detail: str
     value: object
+
+
+def as_items(choices: Iterable[tuple[str, str, object]]) -> list[Item]:
+    return [Item(*choice) for choice in choices]
 
 
 def matching(items: Iterable[Item], needle: str) -> list[Item]:
@@ -60,7 +63,7 @@ class Picker(ModalScreen[object]):
         items: Sequence[Item],
         *,
         current: object = None,
-        more: Callable[[str], list[Item]] | None = None,
+        more: Callable[[str], Sequence[tuple[str, str, object]]] | None = None,
         hint: str = "type to find · enter chooses · esc leaves",
     ) -> None:
         super().__init__()
@@ -106,7 +109,7 @@ class Picker(ModalScreen[object]):
         )
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        more = self._more(event.value) if self._more else []
+        more = as_items(self._more(event.value)) if self._more else []
         self._found = more or matching(self._items, event.value)
         self._cursor = 0
         self._list.redraw()
@@ -262,11 +265,10 @@ def help_rows(groups: Sequence[tuple[str, list[tuple[str, str]]]]) -> Callable[[
         if width < 110:
             return [line for block in blocks for line in block]
         half = width // 2
-        lines = [line for block in blocks for line in block]
-        middle = next((index + 1 for index in range(len(lines) // 2, len(lines)) if not lines[index]), len(lines))
-        left, right = lines[:middle], lines[middle:]
-        return [
-            (*sides(one, (), half - 2), ("  ", "text"), *two) for one, two in zip_longest(left, right, fillvalue=())
-        ]
+        every = [line for block in blocks for line in block]
+        middle = next((index + 1 for index in range(len(every) // 2, len(every)) if not every[index]), len(every))
+        left, right = every[:middle], every[middle:]
+        right += [()] * (len(left) - len(right))
+        return [fit(one, half) + two for one, two in zip(left, right, strict=False)]
 
     return content

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tui_gpt.checkpoints.manifest import CheckpointInfo, list_checkpoints
 from tui_gpt.config import Asked, Config
 from tui_gpt.errors import UserError
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.journal import JournalReader, settle
 from tui_gpt.run.messages import FINAL_STATES, Eval, Event, RunInfo, Sample, Status
 from tui_gpt.workbench.series import Point, Series
+
+if TYPE_CHECKING:
+    from tui_gpt.checkpoints.manifest import CheckpointInfo
 
 KEPT_SAMPLES, KEPT_EVENTS = 200, 2000
 
@@ -112,6 +115,8 @@ class RunFeed:
             return
         if stamp != self._checkpoints_stamp:
             self._checkpoints_stamp = stamp
+            from tui_gpt.checkpoints.manifest import list_checkpoints
+
             self.checkpoints = list_checkpoints(self.folder.checkpoints)
 
     def failure(self) -> str:

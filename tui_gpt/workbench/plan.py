@@ -12,7 +12,6 @@ from pathlib import Path
 from tui_gpt.config import Config, Duration
 from tui_gpt.config.estimates import memory_bytes, parameters
 from tui_gpt.errors import ConfigError, UserError
-from tui_gpt.hardware import choose_gpu
 from tui_gpt.run.folder import runs_in
 from tui_gpt.workbench.corpus_facts import CorpusFacts
 from tui_gpt.workbench.machine import Readings
@@ -78,6 +77,8 @@ def make_plan(config: Config, facts: CorpusFacts | None, readings: Readings, spe
 
 
 def _free_memory(config: Config, readings: Readings) -> tuple[int | None, str]:
+    from tui_gpt.hardware import choose_gpu
+
     try:
         card = choose_gpu(config.training.device, list(readings.gpus))
     except ConfigError:

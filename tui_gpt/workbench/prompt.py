@@ -46,28 +46,13 @@ class _Words(Suggester):
 
 
 class Prompt(Vertical):
-    """Hidden until `ask`."""
+    """One question; it is gone once it is answered or left.
 
-    def __init__(self) -> None:
-        super().__init__(id="prompt")
-        self._check: Check = _nothing_wrong
-        self._done: Done = _ignore
-        self._typed: Done | None = None
-        self._hint: Row = ()
+    done: gets what was entered. check: says what is wrong with what is typed. typed: gets each change on the way (a
+    filter's live view). words: what could complete it.
+    """
 
-    def compose(self) -> ComposeResult:
-        self._head = _Line(classes="prompt-head")
-        self._input = Input(id="prompt-input", compact=True, select_on_focus=False)
-        self._input.cursor_blink = False
-        self._verdict = _Line(classes="prompt-verdict")
-        yield self._head
-        yield self._input
-        yield self._verdict
-
-    def on_mount(self) -> None:
-        self.display = False
-
-    def ask(
+    def __init__(
         self,
         title: Row,
         done: Done,
@@ -78,22 +63,32 @@ class Prompt(Vertical):
         words: Callable[[str], Iterable[str]] | None = None,
         typed: Done | None = None,
     ) -> None:
-        """Show the prompt; `done` gets what was entered, `typed` each change on the way (a filter's live view)."""
-        self._check, self._done, self._typed, self._hint = check or _nothing_wrong, done, typed, hint
-        self._input.suggester = _Words(words) if words else None
-        self.display = True
-        self._head.say(title)
-        self._input.value = value
-        self._input.cursor_position = len(value)
-        self._judge(value)
+        super().__init__(id="prompt")
+        self._title, self._done, self._check, self._hint, self._typed = title, done, check, hint, typed
+        suggester = _Words(words) if words else None
+        self._input = Input(value, id="prompt-input", compact=True, select_on_focus=False, suggester=suggester)
+        self._input.cursor_blink = False
+        self._head, self._verdict = _Line(), _Line()
+
+    def compose(self) -> ComposeResult:
+        yield self._head
+        yield self._input
+        yield self._verdict
+
+    def on_mount(self) -> None:
+        self._head.say(self._title)
+        self._judge(self._input.value)
         self._input.focus()
 
     def leave(self) -> None:
-        self.display = False
         self.screen.set_focus(None)
+        self.remove()
+
+    def _problem(self, value: str) -> str:
+        return self._check(value) if self._check is not None else ""
 
     def _judge(self, value: str) -> None:
-        problem = self._check(value)
+        problem = self._problem(value)
         if problem:
             self._verdict.say(row(("✗ ", "bad"), (one_line(problem), "bad")))
         else:
@@ -101,15 +96,13 @@ class Prompt(Vertical):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        if not self.display:
-            return
         self._judge(event.value)
         if self._typed is not None:
             self._typed(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if not self._check(event.value):
+        if not self._problem(event.value):
             self.leave()
             self._done(event.value)
 
@@ -121,11 +114,3 @@ class Prompt(Vertical):
         elif event.key in ("tab", "shift+tab", "up", "down", "pageup", "pagedown"):
             event.stop()
             event.prevent_default()
-
-
-def _nothing_wrong(_: str) -> str:
-    return ""
-
-
-def _ignore(_: str) -> None:
-    return None

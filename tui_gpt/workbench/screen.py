@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.screen import Screen
 
 from tui_gpt.workbench import actions
 from tui_gpt.workbench.canvas import Canvas, Row, Span, row, row_width, sides
-from tui_gpt.workbench.dialogs import Item, Picker, Reader, help_rows
-from tui_gpt.workbench.prompt import Prompt
 from tui_gpt.workbench.status import status_line
 from tui_gpt.workbench.text import one_line
 
 if TYPE_CHECKING:
     from tui_gpt.workbench.app import Workbench
 
+Choice = tuple[str, str, object]  # a picker's line: label, detail, value
 SCREENS = (("dashboard", "Dashboard"), ("runs", "Runs"), ("talk", "Talk"))
 
 
@@ -37,6 +36,7 @@ class WorkScreen(Screen[None]):
     """A screen of the workbench; subclasses give the middle and their actions."""
 
     place: ClassVar[str]
+    AUTO_FOCUS = ""  # no input has the focus until it is asked for, so that letters are keys
     BINDINGS = actions.bindings(actions.EVERYWHERE)
 
     @property
@@ -48,8 +48,6 @@ class WorkScreen(Screen[None]):
         yield Bar(lambda width: [self.status_row(width)], id="status")
         yield from self.compose_middle()
         yield Bar(lambda width: [self.footer_row(width)], id="footer")
-        self.prompt = Prompt()
-        yield self.prompt
 
     def compose_middle(self) -> ComposeResult:
         raise NotImplementedError
@@ -61,6 +59,23 @@ class WorkScreen(Screen[None]):
         """Bring everything on screen up to date; what did not change costs nothing."""
         for canvas in self.query(Canvas):
             canvas.redraw()
+
+    # text typed by the user
+
+    def ask(self, title: Row, done: Callable[[str], None], **options: Any) -> None:
+        """One line from the user, over the bottom of the screen; options as `Prompt` takes them."""
+        from tui_gpt.workbench.prompt import Prompt
+
+        self.leave_prompt()
+        self.mount(Prompt(title, done, **options))
+
+    def leave_prompt(self) -> bool:
+        """Close the prompt; whether there was one."""
+        found = self.query("#prompt")
+        for prompt in found:
+            self.set_focus(None)
+            prompt.remove()
+        return bool(found)
 
     # rows around the middle
 
@@ -114,22 +129,23 @@ class WorkScreen(Screen[None]):
     # actions of everywhere
 
     def action_help(self) -> None:
+        from tui_gpt.workbench.dialogs import help_rows
+
         groups = actions.grouped(self.workbench.keymap, (self.place, actions.EVERYWHERE))
-        self.app.push_screen(Reader("Keys", help_rows(groups)))
+        self.workbench.read("Keys", help_rows(groups))
 
     def action_palette(self) -> None:
         keymap = self.workbench.keymap
         items = [
-            Item(action.help, " ".join(actions.shown(key) for key in actions.keys_of(action, keymap)), action.id)
+            (action.help, " ".join(actions.shown(key) for key in actions.keys_of(action, keymap)), action.id)
             for action in actions.actions_of(self.place, actions.EVERYWHERE)
             if action.palette
         ]
 
         def chosen(action_id: object) -> None:
-            if action_id is not None:
-                self.call_later(self.run_action, str(action_id))
+            self.call_later(self.run_action, str(action_id))
 
-        self.app.push_screen(Picker("Commands", items), chosen)
+        self.workbench.pick("Commands", items, chosen)
 
     def action_next_screen(self) -> None:
         self._go(1)
@@ -148,13 +164,10 @@ class WorkScreen(Screen[None]):
         from tui_gpt.workbench.themes import LOOKS
 
         about = {"dusk": "dark, for 256 colours and more", "paper": "light", "terminal": "the terminal's own sixteen"}
-        items = [Item(name, about[name], name) for name in LOOKS]
-
-        def chosen(name: object) -> None:
-            if name is not None:
-                self.workbench.use_theme(str(name))
-
-        self.app.push_screen(Picker("Colours", items, current=self.workbench.theme), chosen)
+        items = [(name, about[name], name) for name in LOOKS]
+        self.workbench.pick(
+            "Colours", items, lambda name: self.workbench.use_theme(str(name)), current=self.workbench.theme
+        )
 
     def action_copy(self) -> None:
         self.workbench.copy(self.text_to_copy())
@@ -167,8 +180,7 @@ class WorkScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Escape, where nothing nearer takes it."""
-        if self.prompt.display:
-            self.prompt.leave()
+        self.leave_prompt()
 
     # movement goes to what is in front; screens without anything to move in leave it be
 
@@ -199,7 +211,7 @@ class WorkScreen(Screen[None]):
         self.move_to(end=True)
 
 
-def path_items(text: str, *, limit: int = 200) -> list[Item]:
+def path_items(text: str, *, limit: int = 200) -> list[Choice]:
     """What a path that is being typed can go on to: folders and texts; nothing unless it looks like a path."""
     if not text.startswith(("/", "~", "./", "../")):
         return []
@@ -212,9 +224,11 @@ def path_items(text: str, *, limit: int = 200) -> list[Item]:
             if entry.name.startswith(tail) and (tail.startswith(".") or not entry.name.startswith("."))
         )
     except OSError as error:
-        return [Item(text, (error.strerror or "cannot be read").lower(), text)]
-    found = [Item(f"{head}/{name}", "folder" if name.endswith("/") else "", f"{head}/{name}") for name in names[:limit]]
+        return [(text, (error.strerror or "cannot be read").lower(), text)]
+    found: list[Choice] = [
+        (f"{head}/{name}", "folder" if name.endswith("/") else "", f"{head}/{name}") for name in names[:limit]
+    ]
     whole = Path(text).expanduser()
-    if whole.exists() and not any(item.label == text for item in found):
-        found.insert(0, Item(text, "this folder" if whole.is_dir() else "this file", text))
-    return found or [Item(text, "nothing there begins so", text)]
+    if whole.exists() and not any(label == text for label, _, _ in found):
+        found.insert(0, (text, "this folder" if whole.is_dir() else "this file", text))
+    return found or [(text, "nothing there begins so", text)]

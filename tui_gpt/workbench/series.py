@@ -1,6 +1,6 @@
 """A run's metrics as columns of numbers, and as a bounded number of buckets to draw.
 
-A run may log a million steps and a redraw may take 20 ms, so the drawing never walks the points: it walks at most 4,096
+A run may log a million steps and a redraw may take 20 ms, so the drawing never walks the points: it walks at most 2,048
 buckets, each the least, mean and greatest value of a power of two of successive points. Points stay too (48 MB a
 million), so that a rewind can cut them. Plain arrays: the workbench's interpreter loads no numpy.
 """
@@ -16,7 +16,7 @@ from tui_gpt.run.messages import Message, NonFinite, Rewound
 
 Axis = Literal["step", "tokens", "time"]
 Quantity = Literal["loss", "grad_norm", "tokens_per_second"]
-MAX_BUCKETS = 4096
+MAX_BUCKETS = 2048
 
 
 class Point(Message, frozen=True, gc=False):
@@ -35,7 +35,7 @@ class Point(Message, frozen=True, gc=False):
 
 
 class Bucket(NamedTuple):
-    """Successive points as one. `finite`: how many of its `points` values are numbers; with none, the values are NaN."""
+    """Successive points as one. `finite`: how many of its `points` are numbers; with none, the values are NaN."""
 
     x: float
     low: float
@@ -54,7 +54,7 @@ class Series:
         self.last: Point | None = None
         self.first_non_finite: int | None = None  # its step
         self._width = 1
-        self._buckets: dict[Quantity, list[tuple[float, float, float, int]]] = {}
+        self._buckets: dict[tuple[Quantity, Axis], list[Bucket]] = {}
 
     def __len__(self) -> int:
         return len(self.step)
@@ -117,19 +117,18 @@ class Series:
         values: array[float] = getattr(self, quantity)
         xs = getattr(self, axis)
         width, total = self._width, len(self)
-        known = self._buckets.setdefault(quantity, [])
+        known = self._buckets.setdefault((quantity, axis), [])
         del known[max(0, len(known) - 1) :]  # the last one may have grown
         for start in range(len(known) * width, total, width):
-            known.append(_reduce(values[start : start + width]))
-        return [
-            Bucket(
-                xs[min(index * width + width, total) - 1], low, mean, high, min(width, total - index * width), finite
-            )
-            for index, (low, mean, high, finite) in enumerate(known)
-        ]
+            end = min(start + width, total)
+            low, mean, high, finite = _reduce(values[start:end])
+            known.append(Bucket(float(xs[end - 1]), low, mean, high, end - start, finite))
+        return known
 
 
 def _reduce(values: array[float]) -> tuple[float, float, float, int]:
+    if len(values) == 1 and math.isfinite(values[0]):
+        return values[0], values[0], values[0], 1
     total = sum(values)
     if math.isfinite(total):
         return min(values), total / len(values), max(values), len(values)
@@ -140,7 +139,7 @@ def _reduce(values: array[float]) -> tuple[float, float, float, int]:
 
 
 def smoothed(buckets: list[Bucket], weight: float) -> list[tuple[float, float]]:
-    """Exponential running mean over points (0 ≤ `weight` < 1), corrected for its start; non-finite values are left out."""
+    """Exponential running mean over points (0 ≤ `weight` < 1), corrected for its start, over what is finite."""
     out: list[tuple[float, float]] = []
     running, norm = 0.0, 0.0
     for bucket in buckets:

@@ -7,6 +7,7 @@ stderr is the app's, starting a multiprocessing process fails with `bad value(s)
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ def open_workbench(workspace: Path, *, run: str | None = None, ascii: bool = Fal
             file=sys.stderr,
         )
         return 2
+    gc.disable()  # until the first frame stands: what is imported stays anyway
     from multiprocessing import resource_tracker
 
     from tui_gpt.workbench.app import Workbench

@@ -47,7 +47,7 @@ class MeteredDriver(LinuxDriver):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._counted = _Counted(self._file)
+        self._counted = _Counted(self._file or sys.stderr)
         self._file = self._counted  # type: ignore[assignment]
         self._asked = 0
 

@@ -121,7 +121,7 @@ def cut(text: str, width: int) -> str:
 
 
 def wrap(text: str, width: int, *, limit: int = 10_000) -> list[str]:
-    """Cleaned `text` broken into lines of at most `width` cells, at spaces where there are any; `limit` lines at most."""
+    """Cleaned `text` in at most `limit` lines of at most `width` cells, broken at spaces where there are any."""
     lines: list[str] = []
     width = max(1, width)
     for paragraph in clean(text[: width * limit * 2]).split("\n"):

@@ -7,10 +7,10 @@ is chosen by itself where there are no more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.style import Style
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 ROLES = (
     *("text", "dim", "faint", "bright", "accent", "good", "warn", "bad", "title", "key", "frame", "frame-active"),
@@ -132,27 +132,7 @@ def _look(name: str, roles: dict[str, str], background: str, surface: str, *, da
     return Look(theme, {role: Style.parse(style) for role, style in roles.items()})
 
 
-_ANSI = Theme(
-    name="terminal",
-    ansi=True,
-    primary="ansi_cyan",
-    secondary="ansi_cyan",
-    accent="ansi_cyan",
-    warning="ansi_yellow",
-    error="ansi_red",
-    success="ansi_green",
-    foreground="ansi_default",
-    background="ansi_default",
-    surface="ansi_default",
-    panel="ansi_default",
-    boost="ansi_default",
-    variables={
-        "input-cursor-background": "ansi_white",
-        "input-cursor-foreground": "ansi_black",
-        "input-selection-background": "ansi_cyan",
-        "input-selection-foreground": "ansi_black",
-    },
-)
+_ANSI = replace(BUILTIN_THEMES["ansi-dark"], name="terminal", primary="ansi_cyan", accent="ansi_cyan")
 
 LOOKS: dict[str, Look] = {
     "dusk": _look("dusk", _DUSK, "#0f141b", "#161d27", dark=True),

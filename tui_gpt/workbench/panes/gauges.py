@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from tui_gpt.workbench.canvas import Row, Span, row
-from tui_gpt.workbench.chart import FINENESS, Curve, Plot, draw, envelope
-from tui_gpt.workbench.panes.loss import x_extent
-from tui_gpt.workbench.panes.pane import Pane
+from tui_gpt.workbench.panes.pane import ChartPane
 from tui_gpt.workbench.series import Quantity
-from tui_gpt.workbench.text import clock, nats, short
+from tui_gpt.workbench.text import nats, short
 
 
-class GaugePane(Pane):
+class GaugePane(ChartPane):
     """One quantity of the metrics as a curve from zero."""
 
     quantity: ClassVar[Quantity]
@@ -22,17 +20,12 @@ class GaugePane(Pane):
         feed = self.workbench.feed
         if feed is None or feed.series.last is None:
             return [row(("–", "dim"))]
-        axis, glyphs = self.workbench.view.axis, self.workbench.glyphs
-        extent = x_extent(feed, axis)
-        points = [(b.x, b.low, b.high) for b in feed.series.buckets(self.quantity, axis) if b.finite]
-        plot = Plot(
-            curves=[Curve(envelope(points, extent, width * FINENESS[glyphs]), "train")],
-            x_max=extent,
-            y_from_zero=True,
-            x_label=clock if axis == "time" else short,
-        )
-        head = row(*self.reading())
-        return [head, *(draw(plot, width, height - 1, glyphs) or [row(("no number to show", "dim"))])]
+        from tui_gpt.workbench.curves import gauge_rows, x_extent
+
+        axis, glyphs, quantity = self.workbench.view.axis, self.workbench.glyphs, self.quantity
+        subject = (id(feed), len(feed.series), feed.series.last, x_extent(feed, axis), axis, width, height, glyphs)
+        drawing = self.drawn(subject, lambda: gauge_rows(feed, quantity, width, height - 1, axis=axis, glyphs=glyphs))
+        return [self.reading(), *(drawing or [row(("no number to show", "dim"))])]
 
     def reading(self) -> Row:
         raise NotImplementedError

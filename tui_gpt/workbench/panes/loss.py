@@ -5,59 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tui_gpt.workbench.canvas import Row, Span, row, row_width
-from tui_gpt.workbench.chart import FINENESS, Curve, Plot, doubling, draw, envelope, thin
 from tui_gpt.workbench.feed import RunFeed
-from tui_gpt.workbench.panes.pane import Pane
-from tui_gpt.workbench.series import Axis, Series, smoothed
-from tui_gpt.workbench.text import clock, nats, short
+from tui_gpt.workbench.panes.pane import ChartPane
+from tui_gpt.workbench.text import nats
 
 
-def x_extent(feed: RunFeed, axis: Axis) -> float:
-    """The right end of the x axis: the run's planned end where it is known, else a range that doubles."""
-    series, last = feed.series, feed.series.last
-    if last is None:
-        return 1.0
-    reached = {"step": last.step, "tokens": last.tokens, "time": last.elapsed_seconds}[axis]
-    total = feed.total_steps
-    if total and total >= last.step and last.step:
-        if axis == "step":
-            return float(total)
-        if axis == "tokens":
-            return last.tokens / last.step * total
-        if feed.state not in ("running", "paused", "starting", "stopping"):
-            return max(reached, 1.0)
-    start = {"step": 64.0, "tokens": 65536.0, "time": 30.0}[axis]
-    return doubling(float(max(reached, series.step[-1] if axis == "step" else reached)), start)
-
-
-def eval_points(feed: RunFeed, axis: Axis) -> list[tuple[float, float]]:
-    """Validation losses along the axis; tokens and time are those of the metrics line at or before the step."""
-    from bisect import bisect_right
-
-    series = feed.series
-    points = []
-    for item in feed.evals:
-        if item.val_loss is None:
-            continue
-        if axis == "step":
-            points.append((float(item.step), item.val_loss))
-            continue
-        index = bisect_right(series.step, item.step) - 1
-        points.append((float(getattr(series, axis)[index]) if index >= 0 else 0.0, item.val_loss))
-    return points
-
-
-def break_at(series: Series, axis: Axis) -> list[float]:
-    """Where the loss stopped being a number."""
-    from bisect import bisect_left
-
-    if series.first_non_finite is None:
-        return []
-    index = bisect_left(series.step, series.first_non_finite)
-    return [float(getattr(series, axis)[min(index, len(series) - 1)])]
-
-
-class LossPane(Pane):
+class LossPane(ChartPane):
     number, key, title = 3, "loss", "Loss"
 
     def note(self) -> Row:
@@ -72,32 +25,21 @@ class LossPane(Pane):
         if not feed.opened:
             return [row(("opening…", "dim"))]
         legend = self._legend(feed, width)
-        plot = self._plot(feed, width)
-        drawing = draw(plot, width, height - 1, self.workbench.glyphs)
+        drawing = self._chart(feed, width, height - 1)
         if not drawing:
             return [legend, row(), row((self._nothing(feed), "dim"))]
         return [legend, *drawing]
 
-    def _plot(self, feed: RunFeed, width: int) -> Plot:
-        view, series = self.workbench.view, feed.series
-        extent = x_extent(feed, view.axis)
-        columns = width * FINENESS[self.workbench.glyphs]
-        buckets = series.buckets("loss", view.axis)
-        raw = [(b.x, b.low, b.high) for b in buckets if b.finite]
-        if view.log_y:
-            raw = [(x, max(low, 1e-12), high) for x, low, high in raw if high > 0]
-        curves = [Curve(envelope(raw, extent, columns), "raw" if view.weight else "train")]
-        if view.weight:
-            curves.append(Curve(thin(smoothed(buckets, view.weight), extent, columns), "train"))
-        curves.append(Curve(thin(eval_points(feed, view.axis), extent, columns), "val"))
+    def _chart(self, feed: RunFeed, width: int, height: int) -> list[Row]:
+        from tui_gpt.workbench.curves import loss_rows, x_extent
+
+        view, glyphs = self.workbench.view, self.workbench.glyphs
+        axis, weight, log_y = view.axis, view.weight, view.log_y
         floor = feed.info.corpus.floor_loss if feed.info and feed.info.corpus else None
-        return Plot(
-            curves=curves,
-            levels=[(floor, "floor")] if floor is not None else [],
-            breaks=break_at(series, view.axis),
-            x_max=extent,
-            log_y=view.log_y,
-            x_label=clock if view.axis == "time" else short,
+        subject = (id(feed), len(feed.series), feed.series.last, len(feed.evals), x_extent(feed, axis), floor)
+        return self.drawn(
+            (*subject, axis, weight, log_y, width, height, glyphs),
+            lambda: loss_rows(feed, floor, width, height, axis=axis, weight=weight, log_y=log_y, glyphs=glyphs),
         )
 
     def _legend(self, feed: RunFeed, width: int) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
@@ -123,3 +123,17 @@ class ScrollPane(Pane):
     def move_to(self, end: bool) -> None:
         self.offset_rows = 0 if end == self.follow else max(0, self._shape[0] - self._shape[1])
         self.redraw()
+
+
+class ChartPane(Pane):
+    """A pane whose drawing costs milliseconds and is kept until what it shows has changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._drawn: tuple[object, list[Row]] = (None, [])
+
+    def drawn(self, subject: object, draw: Callable[[], list[Row]]) -> list[Row]:
+        """The kept drawing of `subject` (everything that it depends on), or a new one."""
+        if self._drawn[0] != subject:
+            self._drawn = (subject, draw())
+        return self._drawn[1]
