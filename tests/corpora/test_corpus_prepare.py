@@ -301,3 +301,17 @@ def test_the_tiny_corpus_is_about_a_hundred_words_and_trains(corpus):
     words = next(find_corpus("tiny", corpus).documents()).split()
     assert 70 < len(words) < 110
     assert make(corpus, "tiny", "bpe:1024").info.val_tokens >= 2
+
+
+def test_gpt2s_vocabulary_is_fetched_once_and_kept_with_the_shards(corpus, folder, monkeypatch):
+    byte = make(corpus, "tiny").tokenizer
+    fetched: list[str] = []
+
+    def fetch(spec, documents, progress):
+        fetched.append(spec)
+        return byte
+
+    monkeypatch.setattr("tui_gpt.corpora.preparation.make_tokenizer", fetch)
+    assert make(corpus, "tiny", "gpt2").tokenizer.to_json() == byte.to_json()
+    assert make(corpus, "books", "gpt2").tokenizer.to_json() == byte.to_json()
+    assert fetched == ["gpt2"]
