@@ -10,6 +10,7 @@ import math
 import os
 import random
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,12 @@ class FakeRun:
     """One run folder and the pen that writes in it."""
 
     def __init__(
-        self, runs: Path, name: str = "20261120-231542-pico-stories", *, asked: dict[str, Any] | None = None, total: int = 4000
+        self,
+        runs: Path,
+        name: str = "20261120-231542-pico-stories",
+        *,
+        asked: dict[str, Any] | None = None,
+        total: int = 4000,
     ) -> None:
         self.folder = RunFolder(runs / name)
         for path in (self.folder.path, self.folder.commands, self.folder.checkpoints):
@@ -79,7 +85,7 @@ class FakeRun:
 
     def say(self, state: State, phase: str = "", **changes: Any) -> None:
         """Replace status.json."""
-        last = {"heartbeat": CLOCK, "started": CLOCK - 300, "host": socket.gethostname(), "device": "cpu"}
+        last = {"heartbeat": time.time(), "started": CLOCK - 300, "host": socket.gethostname(), "device": "cpu"}
         self.status = msgspec.structs.replace(
             self.status, **(last | {"state": state, "phase": phase, "step": self.step} | changes)
         )
@@ -189,7 +195,15 @@ def running(runs: Path, *, steps: int = 1200, name: str = "20261120-231542-pico-
             run.evaluate()
             run.sample()
             run.tell("evaluated", f"validation loss {1.02 + 5.9 * math.exp(-run.step / 350):.3f}, the best so far")
-    run.say("running", "training", tokens=steps * 1024, loss=1.2, val_loss=1.25, eta_seconds=232.0, tokens_per_second=12_345.0)
+    run.say(
+        "running",
+        "training",
+        tokens=steps * 1024,
+        loss=1.2,
+        val_loss=1.25,
+        eta_seconds=232.0,
+        tokens_per_second=12_345.0,
+    )
     return run
 
 

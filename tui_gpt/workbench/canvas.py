@@ -81,7 +81,8 @@ def _cells(spans: Row) -> tuple[Span, ...]:
             continue
         for char in text:
             wide = cell_len(char)
-            if wide == 0 and cells:
+            if wide == 0 and cells:  # a combining mark belongs to the character before it
+                cells[-1] = (cells[-1][0] + char, cells[-1][1])
                 continue
             cells.append((char, role))
             cells += [("", role)] * (wide - 1)

@@ -73,15 +73,18 @@ class Dashboard(WorkScreen):
             pane.display = not single or key == self.active
 
     def tab_row(self, width: int) -> Row:
-        narrow = width < 96
         spans: list[Span] = [(" ", "text")]
         for pane in self.panes.values():
-            name = pane.name_now()
-            if narrow and pane.key != self.active:
-                name = name[:5].rstrip() if width >= 70 else ""
-            role = "bright" if pane.key == self.active else "dim"
-            spans += [(f"{pane.number}", "key"), (f" {name}  " if name else " ", role)]
-        if self.workbench.view.maximised:
+            front = pane.key == self.active
+            name = pane.tab or pane.name_now() if width < 100 else pane.name_now()
+            if width < 76 and not front:
+                name = ""
+            spans += [
+                (f"{pane.number} ", "key"),
+                (name, "bright" if front else "dim"),
+                (" " if width < 100 else "   ", "text"),
+            ]
+        if self.workbench.view.maximised and width >= 100:
             spans += [("z", "key"), (" back", "dim")]
         return tuple(spans)
 

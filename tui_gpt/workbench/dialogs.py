@@ -87,7 +87,9 @@ class Picker(ModalScreen[object]):
         room = max(1, height - 4)
         self._cursor = max(0, min(self._cursor, len(self._found) - 1))
         self._top = max(0, min(self._top, self._cursor, len(self._found) - room), self._cursor - room + 1)
-        wide = min(max((len(item.label) for item in self._found), default=0) + 2, max(12, (width - 6) // 2))
+        detail = max((len(item.detail) for item in self._found), default=0)
+        wide = max((len(item.label) for item in self._found), default=0) + 2
+        wide = min(wide, max((width - 4) // 2, width - 4 - detail))
         body: list[Row] = [row(("> ", "accent")), row(("─" * (width - 4), "faint"))]
         for index, item in enumerate(self._found[self._top : self._top + room], self._top):
             label = cut(one_line(item.label), wide - 1).ljust(wide)
@@ -258,9 +260,10 @@ def help_rows(groups: Sequence[tuple[str, list[tuple[str, str]]]]) -> Callable[[
 
     def content(width: int) -> Sequence[Row]:
         blocks: list[list[Row]] = []
+        column = max((len(keys) for _, lines in groups for keys, _ in lines), default=0) + 2
         for place, lines in groups:
             block: list[Row] = [row((place, "accent"))]
-            block += [row((f"  {keys:<14}", "key"), (text, "text")) for keys, text in lines]
+            block += [row((f"  {keys:<{column}}", "key"), (text, "text")) for keys, text in lines]
             blocks.append([*block, ()])
         if width < 110:
             return [line for block in blocks for line in block]

@@ -14,7 +14,7 @@ from textual.containers import Vertical
 from textual.suggester import Suggester
 from textual.widgets import Input
 
-from tui_gpt.workbench.canvas import Canvas, Row, Span, row
+from tui_gpt.workbench.canvas import Canvas, Row, Span, row, row_width
 from tui_gpt.workbench.text import one_line
 
 Check = Callable[[str], str]  # what is wrong, empty when nothing is
@@ -32,6 +32,14 @@ class _Line(Canvas):
     def say(self, spans: Row) -> None:
         self.spans = spans
         self.redraw()
+
+
+class _Head(_Line):
+    """The prompt's title, as a rule across the screen."""
+
+    def compose_rows(self, width: int, height: int) -> Sequence[Sequence[Span]]:
+        rest = width - row_width(self.spans) - 4
+        return [(("── ", "frame-active"), *self.spans, (" " + "─" * max(0, rest), "frame-active"))]
 
 
 class _Words(Suggester):
@@ -68,7 +76,7 @@ class Prompt(Vertical):
         suggester = _Words(words) if words else None
         self._input = Input(value, id="prompt-input", compact=True, select_on_focus=False, suggester=suggester)
         self._input.cursor_blink = False
-        self._head, self._verdict = _Line(), _Line()
+        self._head, self._verdict = _Head(), _Line()
 
     def compose(self) -> ComposeResult:
         yield self._head

@@ -66,10 +66,10 @@ def _live(feed: RunFeed) -> list[list[Span]]:
     parts: list[list[Span]] = []
     if last is not None and feed.state in ("running", "stopping"):
         parts.append([(short(last.tokens_per_second), "bright"), (" tok/s", "dim")])
-    if last is not None:
-        parts.append([("tokens ", "dim"), (short(last.tokens), "text")])
     if status and status.eta_seconds is not None and feed.state == "running":
         parts.append([("ETA ", "dim"), (clock(status.eta_seconds), "bright")])
+    if last is not None:
+        parts.append([("tokens ", "dim"), (short(last.tokens), "text")])
     if (silent := feed.silent_seconds()) > SILENT_SECONDS and feed.state != "elsewhere":
         parts.append([(f"no sign of life for {clock(silent)}", "warn")])
     return parts

@@ -36,9 +36,9 @@ _DUSK = {
     "val": "#e3a76f",
     "floor": "#7d899a",
     "prompt": "#62b6cb",
-    "cursor": "#e8edf4 on #263343",
-    "cursor-dim": "#9fabbb on #263343",
-    "tab": "bold #0f141b on #62b6cb",
+    "cursor": "#e8edf4 on #2e343b",
+    "cursor-dim": "#9fabbb on #2e343b",
+    "tab": "bold #101316 on #62b6cb",
     "run-0": "#62b6cb",
     "run-1": "#e3a76f",
     "run-2": "#a58fd8",
@@ -135,7 +135,7 @@ def _look(name: str, roles: dict[str, str], background: str, surface: str, *, da
 _ANSI = replace(BUILTIN_THEMES["ansi-dark"], name="terminal", primary="ansi_cyan", accent="ansi_cyan")
 
 LOOKS: dict[str, Look] = {
-    "dusk": _look("dusk", _DUSK, "#0f141b", "#161d27", dark=True),
+    "dusk": _look("dusk", _DUSK, "#101316", "#1d2125", dark=True),
     "paper": _look("paper", _PAPER, "#fbfbf9", "#eef1f3", dark=False),
     "terminal": Look(_ANSI, {role: Style.parse(style) for role, style in _TERMINAL.items()}),
 }

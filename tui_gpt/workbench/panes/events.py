@@ -36,7 +36,7 @@ class EventsPane(ScrollPane):
     def content(self, width: int, lines: int) -> Sequence[Sequence[Span]]:
         feed = self.workbench.feed
         if feed is None:
-            return [row(("what happens to the run is told here", "dim"))]
+            return [row((line, "dim")) for line in wrap("what happens to the run is told here", width)]
         events = [event for event in feed.events if self._needle in event.message.lower()]
         rows: list[Row] = []
         for event in events[-(lines + 100) :]:

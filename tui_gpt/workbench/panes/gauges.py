@@ -32,7 +32,7 @@ class GaugePane(ChartPane):
 
 
 class ThroughputPane(GaugePane):
-    number, key, title = 4, "throughput", "Throughput"
+    number, key, title, tab = 4, "throughput", "Throughput", "Speed"
     quantity = "tokens_per_second"
 
     def reading(self) -> Row:
@@ -47,7 +47,7 @@ class ThroughputPane(GaugePane):
 
 
 class GradientPane(GaugePane):
-    number, key, title = 5, "gradient", "Gradient norm"
+    number, key, title, tab = 5, "gradient", "Gradient norm", "Grad"
     quantity = "grad_norm"
 
     def reading(self) -> Row:

@@ -20,6 +20,7 @@ class Pane(Canvas):
     number: ClassVar[int]
     key: ClassVar[str]  # its id
     title: ClassVar[str]
+    tab: ClassVar[str] = ""  # a shorter title for the tabs of a small screen
 
     def __init__(self) -> None:
         super().__init__(id=self.key)

@@ -9,7 +9,7 @@ from tui_gpt.workbench.canvas import Row, Span, row, sides
 from tui_gpt.workbench.feed import RunFeed
 from tui_gpt.workbench.panes.pane import ScrollPane
 from tui_gpt.workbench.plan import Plan
-from tui_gpt.workbench.text import clean, clock, count, nats, one_line, short, size, wrap
+from tui_gpt.workbench.text import clock, count, nats, one_line, short, size, wrap
 
 
 class RunPane(ScrollPane):
@@ -49,9 +49,9 @@ def plan_rows(plan: Plan, speed_note: str, width: int) -> list[Row]:
         free = plan.memory_free_bytes
         tight = free is not None and plan.memory_bytes > free
         text = f"~{size(plan.memory_bytes)}" + (f" of {size(free)} free" if free is not None else "")
-        rows.append(fact(f"memory ({plan.memory_where})", text, width, "warn" if tight else "bright"))
+        rows.append(fact("memory", text, width, "warn" if tight else "bright"))
         if tight:
-            rows.append(row(("▲ more than is free", "warn")))
+            rows.append(row((f"▲ more than is free on {plan.memory_where}", "warn")))
     if plan.seconds is not None:
         rows.append(fact("time", f"~{clock(plan.seconds)}", width))
     rows += [row((line, "dim")) for line in wrap(speed_note, width)] if speed_note else []
@@ -64,7 +64,7 @@ def run_rows(feed: RunFeed, width: int) -> list[Row]:
     if info:
         rows.append(fact("parameters", count(info.parameters), width))
         where = " · ".join(part for part in (info.device, info.precision, "compiled" if info.compiled else "") if part)
-        rows.append(fact("on", clean(where), width, "text"))
+        rows += [row((line, "text")) for line in wrap(where, width)]
         if info.corpus:
             rows.append(fact("corpus", one_line(info.corpus.name), width, "text"))
             rows.append(fact("train tokens", count(info.corpus.train_tokens), width, "text"))

@@ -27,7 +27,7 @@ class SamplesPane(ScrollPane):
     def content(self, width: int, lines: int) -> Sequence[Sequence[Span]]:
         feed = self.workbench.feed
         if feed is None:
-            return [row(("samples appear here as the model learns", "dim"))]
+            return [row((line, "dim")) for line in wrap("samples appear here as the model learns", width)]
         rows: list[Row] = []
         for sample in reversed(feed.samples):
             if self._needle and self._needle not in (sample.prompt + sample.text).lower():
@@ -37,14 +37,14 @@ class SamplesPane(ScrollPane):
             rows += sample_rows(sample, width)
             if len(rows) > lines + 200:  # enough to scroll on; the rest when it is scrolled to
                 break
-        if not rows:
+        if not rows and not self._needle:
             every = feed.config.sampling.every if feed.config else 0
-            hint = f"the next one comes every {every} steps" if every else "sampling.every is 0"
-            return (
-                [row(("none yet: ", "dim"), ("g", "key"), (f" asks for one; {hint}", "dim"))]
-                if not self._needle
-                else []
+            words = (
+                f"None yet; one comes every {every} steps, and g asks for one."
+                if every
+                else "None yet: g asks for one."
             )
+            rows = [row((line, "dim")) for line in wrap(words, width)]
         return rows
 
 
