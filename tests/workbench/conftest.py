@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -74,7 +75,8 @@ def opened(workspace: Path) -> Opener:
 
 async def settle(app: Workbench, pilot: Pilot[int]) -> None:
     """Let the study of the draft end, and one beat of the follower go by."""
-    await app.workers.wait_for_complete([worker for worker in app.workers if worker.group in ("study", "start")])
+    while any(worker.group in ("study", "start", "default") and not worker.is_finished for worker in app.workers):
+        await asyncio.sleep(0.005)
     await app._beat()
     await pilot.pause()
 

@@ -129,7 +129,7 @@ class Workbench(App[int], inherit_bindings=False):
             elif live:
                 self.call_after_refresh(self.show_screen, "runs")
         except UserError as error:
-            self.say(str(error), "error")
+            self._problems.append(str(error))
 
     def _settle_in(self) -> None:
         """What can wait until the first frame stands."""
@@ -214,7 +214,8 @@ class Workbench(App[int], inherit_bindings=False):
         self, text: str, severity: Literal["information", "warning", "error"] = "information", *, bell: bool = False
     ) -> None:
         """A notice in the corner; errors stay longer."""
-        self.notify(one_line(text), severity=severity, timeout=4 if severity == "information" else 12, markup=False)
+        sign = {"information": "", "warning": "▲ ", "error": "✗ "}[severity]
+        self.notify(sign + one_line(text), severity=severity, timeout=4 if severity == "information" else 12, markup=False)
         if bell:
             self.bell()
 

@@ -47,6 +47,8 @@ class LossPane(ChartPane):
         if last is not None:
             role = "bad" if last.loss is None else "bright"
             spans += [("━ ", "train"), ("train ", "dim"), (nats(last.loss, last.non_finite), role)]
+        if (step := feed.series.first_non_finite) is not None:
+            spans += [("   ✗ ", "bad"), (f"not a number since step {step}", "bad")]
         if feed.evals:
             newest = feed.evals[-1]
             spans += [("   ━ ", "val"), ("val ", "dim"), (nats(newest.val_loss, newest.non_finite), "bright")]
@@ -60,8 +62,6 @@ class LossPane(ChartPane):
             spans += [("   ┄ ", "floor"), ("floor ", "dim"), (nats(corpus.floor_loss), "text")]
             if row_width(spans) + len(note) <= width:
                 spans.append((note, "dim"))
-        if (step := feed.series.first_non_finite) is not None:
-            spans += [("   ✗ ", "bad"), (f"not a number since step {step}", "bad")]
         return tuple(spans)
 
     def _nothing(self, feed: RunFeed) -> str:
