@@ -43,7 +43,7 @@ class RunFolder:
     """The paths of one run and what can be read from them."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path = path.absolute()
         self.config = path / "config.toml"
         self.info = path / "run.json"
         self.status = path / "status.json"
@@ -112,16 +112,12 @@ class RunFolder:
         if status is None:
             return "starting" if self.is_locked() else "crashed"
         if status.state in FINAL_STATES:
-            # a run that is being started again is locked before its first new status
-            return status.state if not self.is_locked() else status.state
+            return status.state
         if self.is_locked():
             return status.state
         if status.host and status.host != socket.gethostname():
             return "elsewhere"
         return "crashed"
-
-    def is_live(self) -> bool:
-        return self.is_locked()
 
     def size_bytes(self) -> int:
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
@@ -154,7 +150,7 @@ def _read(path: Path, kind: type[S], check: Callable[[dict[str, Any], Path], Non
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace `path` with `data`; a reader sees the old file or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.tmp")  # one writer per file, so one name will do
     temporary.write_bytes(data)
     temporary.replace(path)
 
@@ -222,7 +218,7 @@ def find(runs: Path, reference: str) -> RunFolder:
 def rename(folder: RunFolder, name: str) -> RunFolder:
     """The run under a new name; its date and time stay. Raises RunError for a live run or a name that is taken."""
     check_name(name)
-    if folder.is_live():
+    if folder.is_locked():
         raise RunError("is live, and a live run keeps its name", where=folder.id, do=f"gpt-tui stop {folder.id}")
     stamp = re.match(r"\d{8}-\d{6}-", folder.id)
     target = folder.path.with_name((stamp.group() if stamp else "") + name)
@@ -237,7 +233,7 @@ def rename(folder: RunFolder, name: str) -> RunFolder:
 
 def delete(folder: RunFolder) -> None:
     """Remove a run and all it holds. Raises RunError for a live one."""
-    if folder.is_live():
+    if folder.is_locked():
         raise RunError("is live", where=folder.id, do=f"Stop it first: gpt-tui stop {folder.id}")
     try:
         folder.config.unlink(missing_ok=True)  # first what makes it a run, so that a half-deleted one is not listed

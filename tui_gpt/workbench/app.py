@@ -21,7 +21,7 @@ from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.binding import Binding
 from textual.color import Color
-from textual.filter import LineFilter
+from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
 from tui_gpt.errors import UserError
@@ -92,14 +92,16 @@ class Workbench(App[int], inherit_bindings=False):
         self.preparing = ""
         self.frozen = False
         self._run = run
+        self._colourless = NoColor()
         self._ascii = _Ascii(enabled=glyphs == "ascii")
         self._wake = asyncio.Event()
         self._machine_read = 0.0
         self._last_state: tuple[str, str] = ("", "")
         for look in LOOKS.values():
             self.register_theme(look.textual)
-        chosen = self.view.theme or default_theme(self.console.color_system)
-        self.theme = chosen if chosen in LOOKS else "dusk"
+        colors = None if self.no_color else self.console.color_system
+        suited = default_theme(colors)
+        self.theme = self.view.theme if self.view.theme in LOOKS and colors else suited
         self.set_keymap({name: ",".join(map(textual_key, keys)) for name, keys in self.keymap.items()})
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -109,7 +111,8 @@ class Workbench(App[int], inherit_bindings=False):
         return LOOKS[self.theme].roles
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        return [*super().get_line_filters(), self._ascii] if self._ascii.enabled else super().get_line_filters()
+        filters = [self._colourless] if self.no_color else super().get_line_filters()
+        return [*filters, self._ascii] if self._ascii.enabled else filters
 
     def get_default_screen(self) -> Dashboard:
         return Dashboard(id="_default")

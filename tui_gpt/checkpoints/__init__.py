@@ -1,0 +1,26 @@
+"""Checkpoints: the manifest (list, verify, prune: no torch) and the state (save, load: torch), exported lazily."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_HOMES = {
+    "CheckpointInfo": "manifest",
+    "Loaded": "state",
+    "best": "manifest",
+    "list_checkpoints": "manifest",
+    "newest": "manifest",
+    "verify": "manifest",
+    "load_model": "state",
+    "locate": "manifest",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

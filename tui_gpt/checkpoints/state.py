@@ -1,0 +1,251 @@
+"""Saving and loading what a checkpoint holds: weights, and for a full one all that an exact resume needs.
+
+Everything is safetensors or JSON, so no file can run code when it is opened. A snapshot copies the state to host memory
+at once (the only time the training step waits); `write` may then run in another thread.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tui_gpt.checkpoints import manifest as manifests
+from tui_gpt.checkpoints.manifest import (
+    CONFIG,
+    MANIFEST,
+    MODEL,
+    OPTIMIZER,
+    PROGRESS,
+    TOKENIZER,
+    FileEntry,
+    Kind,
+    Manifest,
+)
+from tui_gpt.config import Config, build, read_toml, to_dict, to_toml
+from tui_gpt.corpora import Tokenizer, load_tokenizer
+from tui_gpt.errors import CheckpointError
+from tui_gpt.model import GPT
+
+
+class TrainingProgress(msgspec.Struct, kw_only=True):
+    """What a resumed run must know besides tensors."""
+
+    step: int
+    tokens: int
+    elapsed_seconds: float
+    best_val_loss: float | None = None
+    scaler: dict[str, float] = {}
+
+
+@dataclass
+class Snapshot:
+    """A checkpoint in host memory, ready to be written."""
+
+    kind: Kind
+    config: Config
+    tokenizer_json: bytes
+    vocab_size: int
+    parameters: int
+    progress: TrainingProgress
+    model: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    val_loss: float | None = None
+    run: str = ""
+
+
+def snapshot(
+    kind: Kind,
+    config: Config,
+    tokenizer_json: bytes,
+    model: GPT,
+    optimizer: torch.optim.Optimizer,
+    progress: TrainingProgress,
+    *,
+    val_loss: float | None = None,
+    run: str = "",
+) -> Snapshot:
+    """Copy the training state to host memory."""
+    return Snapshot(
+        kind=kind,
+        config=config,
+        tokenizer_json=tokenizer_json,
+        vocab_size=model.vocab_size,
+        parameters=model.num_parameters(),
+        progress=msgspec.structs.replace(progress),
+        model=_to_host(model.state_dict()),
+        optimizer=_to_host(optimizer_tensors(model, optimizer)) if kind == "full" else {},
+        val_loss=val_loss,
+        run=run,
+    )
+
+
+def _to_host(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    copies = {name: torch.empty_like(tensor, device="cpu").copy_(tensor, non_blocking=True) for name, tensor in tensors.items()}
+    if any(tensor.is_cuda for tensor in tensors.values()):
+        torch.cuda.synchronize()
+    return copies
+
+
+def optimizer_tensors(model: GPT, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state, each tensor named `parameter/key`."""
+    return {
+        f"{name}/{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def write(shot: Snapshot, checkpoints: Path, before_publish: Callable[[], None]) -> Path:
+    """Write `shot` as `checkpoints/step-N`, all or nothing. `before_publish` runs just before it appears.
+
+    Raises OSError (a full disk, say) and then leaves nothing behind.
+    """
+    target = manifests.step_folder(checkpoints, shot.progress.step)
+    partial = checkpoints.parent / f".partial-{target.name}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        tensors = [*shot.model.values(), *shot.optimizer.values()]
+        _reserve(partial / "reserved", sum(tensor.nbytes for tensor in tensors) + len(shot.tokenizer_json) + (1 << 16))
+        _save_tensors(shot.model, partial / MODEL)
+        (partial / CONFIG).write_text(to_toml(to_dict(shot.config)), "utf-8")
+        (partial / TOKENIZER).write_bytes(shot.tokenizer_json)
+        if shot.kind == "full":
+            _save_tensors(shot.optimizer, partial / OPTIMIZER)
+            (partial / PROGRESS).write_bytes(msgspec.json.encode(shot.progress))
+        files = {
+            path.name: FileEntry(bytes=path.stat().st_size, xxh3_128=manifests.digest(path))
+            for path in sorted(partial.iterdir())
+        }
+        manifest = Manifest(
+            kind=shot.kind,
+            step=shot.progress.step,
+            tokens=shot.progress.tokens,
+            vocab_size=shot.vocab_size,
+            parameters=shot.parameters,
+            files=files,
+            val_loss=shot.val_loss,
+            run=shot.run,
+        )
+        (partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+        for path in partial.iterdir():
+            _fsync(path)
+        _fsync(partial)
+        before_publish()
+        if target.exists():  # the same step saved before, by this run or by one that was rewound
+            manifests.remove(target)
+        partial.rename(target)
+        _fsync(checkpoints)
+        return target
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Find out now, not half-way, that the disk (or a quota) has no room. Raises OSError."""
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif shutil.disk_usage(path.parent).free < size:
+            raise OSError(28, "No space left on device")
+    path.unlink()
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:  # safetensors wraps the operating system's error
+        raise OSError(f"{path.name}: {error}") from None
+
+
+def _fsync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"cannot be read as safetensors: {error}", where=str(path)) from None
+
+
+@dataclass
+class Loaded:
+    """A model that speaks, and what it came with."""
+
+    model: GPT
+    tokenizer: Tokenizer
+    config: Config
+    manifest: Manifest
+    path: Path
+
+
+def load_model(checkpoint: Path, device: torch.device | str = "cpu") -> Loaded:
+    """The model of a verified checkpoint, in evaluation mode on `device`. Raises CheckpointError."""
+    manifest = manifests.verify(checkpoint)
+    config = build(read_toml(checkpoint / CONFIG), str(checkpoint / CONFIG))
+    with torch.device("meta"):
+        model = GPT(config.model, manifest.vocab_size)
+    _fill(model, checkpoint)
+    tokenizer = load_tokenizer(checkpoint / TOKENIZER)
+    return Loaded(model.to(device).eval(), tokenizer, config, manifest, checkpoint)
+
+
+def _fill(model: GPT, checkpoint: Path) -> None:
+    """Give a model without storage the checkpoint's weights. Raises CheckpointError naming what does not fit."""
+    tensors = _load_tensors(checkpoint / MODEL)
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        have, need = tensors.get(name), expected.get(name)
+        if have is None or need is None or have.shape != need.shape:
+            raise CheckpointError(
+                f"does not fit its config: {name} is {'missing' if have is None else tuple(have.shape)}"
+                f" where the model has {'nothing' if need is None else tuple(need.shape)}",
+                where=str(checkpoint / MODEL),
+            )
+    model.load_state_dict(tensors, assign=True)
+
+
+def load_state(checkpoint: Path, model: GPT, optimizer: torch.optim.Optimizer) -> TrainingProgress:
+    """Put a full checkpoint's weights and optimiser state into place. Raises CheckpointError."""
+    manifest = manifests.verify(checkpoint)
+    if manifest.kind != "full":
+        raise CheckpointError(
+            f"is a {manifest.kind} checkpoint: weights without the optimiser, so nothing can be resumed from it",
+            where=str(checkpoint),
+            do="Start a new run from its weights: gpt-tui train --init-from CHECKPOINT",
+        )
+    load_weights(checkpoint, model)
+    flat = _load_tensors(checkpoint / OPTIMIZER)
+    order = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+    index = {name: order.index(id(parameter)) for name, parameter in model.named_parameters()}
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in flat.items():
+        parameter, _, key = name.rpartition("/")
+        if parameter not in index:
+            raise CheckpointError(f"holds the state of an unknown parameter {parameter}", where=str(checkpoint))
+        state.setdefault(index[parameter], {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return msgspec.json.decode((checkpoint / PROGRESS).read_bytes(), type=TrainingProgress)
+
+
+def load_weights(checkpoint: Path, model: GPT) -> None:
+    """Copy a checkpoint's weights into `model`, wherever it is. Raises CheckpointError naming what does not fit."""
+    with torch.device("meta"):
+        source = GPT(model.config, model.vocab_size)
+    _fill(source, checkpoint)
+    model.load_state_dict(source.state_dict())

@@ -1,0 +1,52 @@
+"""What a config will cost, in closed form, before anything is built: parameters, arithmetic, memory."""
+
+from __future__ import annotations
+
+from tui_gpt.config.schema import Config, ModelConfig
+
+
+def parameters(model: ModelConfig, vocab_size: int) -> int:
+    """Parameters of the GPT, a tied head counted once and vocabulary padding not at all."""
+    return embedding_parameters(model, vocab_size) + block_parameters(model) + head_parameters(model, vocab_size)
+
+
+def embedding_parameters(model: ModelConfig, vocab_size: int) -> int:
+    positions = model.context_length if model.architecture == "gpt2" else 0
+    return (vocab_size + positions) * model.n_embd
+
+
+def head_parameters(model: ModelConfig, vocab_size: int) -> int:
+    return 0 if model.tied else vocab_size * model.n_embd
+
+
+def block_parameters(model: ModelConfig) -> int:
+    """Parameters of all blocks and of the last norm."""
+    width = model.n_embd
+    queries = width + 2 * (model.n_kv_head or model.n_head) * (width // model.n_head)
+    matrices = width * queries + width * width + 8 * width * width
+    if model.architecture == "modern":
+        return model.n_layer * matrices
+    biases_and_norms = queries + width + 5 * width + 4 * width
+    return model.n_layer * (matrices + biases_and_norms) + 2 * width
+
+
+def flops_per_token(model: ModelConfig, vocab_size: int) -> float:
+    """Floating-point operations of one token's forward and backward pass (PaLM, appendix B: 6 N + 12 L C T).
+
+    Look-ups are free, so the embedding counts only where it is also the head.
+    """
+    matmul_parameters = block_parameters(model) + vocab_size * model.n_embd
+    return 6.0 * matmul_parameters + 12.0 * model.n_layer * model.n_embd * model.context_length
+
+
+def memory_bytes(config: Config, vocab_size: int) -> int:
+    """A rough upper estimate of what training holds: weights, gradients, AdamW's two moments, and activations.
+
+    Activations are counted without fusion: per token and layer about 34 widths of the compute type and, without flash
+    attention, nothing quadratic; the logits are held in fp32 twice (values and gradient).
+    """
+    count = parameters(config.model, vocab_size)
+    tokens = config.training.micro_batch_size * config.model.context_length
+    element = 4 if config.training.precision == "fp32" else 2
+    activations = tokens * config.model.n_layer * config.model.n_embd * 34 * element
+    return count * 16 + activations + tokens * vocab_size * 4 * 2

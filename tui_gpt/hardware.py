@@ -1,0 +1,221 @@
+"""What the machine has: GPUs through NVML, by UUID; the host; what a card can compute at most. No torch here.
+
+Peak rates are the vendors' dense figures (no sparsity) in FLOP/s, from the cards' data sheets; MFU is measured against
+them, so a card that is not listed has no MFU rather than a wrong one.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from tui_gpt.errors import ConfigError
+
+# name as NVML writes it (first match wins): (bf16 or fp16, tf32) FLOP/s
+PEAK_FLOPS: dict[str, tuple[float, float]] = {
+    "B200": (2250e12, 1125e12),
+    "H200": (989e12, 494e12),
+    "H100 NVL": (835e12, 417e12),
+    "H100 PCIe": (756e12, 378e12),
+    "H100": (989e12, 494e12),
+    "GH200": (989e12, 494e12),
+    "A100": (312e12, 156e12),
+    "A800": (312e12, 156e12),
+    "A40": (149.7e12, 74.8e12),
+    "A30": (165e12, 82e12),
+    "A10G": (70e12, 35e12),
+    "A10": (125e12, 62.5e12),
+    "L40S": (362e12, 183e12),
+    "L40": (181e12, 90.5e12),
+    "L4": (121e12, 60e12),
+    "V100": (125e12, 15.7e12),
+    "T4": (65e12, 8.1e12),
+    "RTX 5090": (209.5e12, 104.8e12),
+    "RTX 4090": (165.2e12, 82.6e12),
+    "RTX 4080": (97.5e12, 48.7e12),
+    "RTX 3090": (71e12, 35.6e12),
+    "RTX 3080": (59.5e12, 29.8e12),
+    "RTX A6000": (154.8e12, 77.4e12),
+    "RTX 6000 Ada": (364.2e12, 182.1e12),
+}
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One card, as NVML sees it now. Readings that the card does not give are None."""
+
+    index: int
+    uuid: str
+    name: str
+    memory_used_bytes: int
+    memory_total_bytes: int
+    utilisation: float | None  # 0 to 1
+    temperature_celsius: int | None
+    power_watts: float | None
+
+    @property
+    def memory_free_bytes(self) -> int:
+        return self.memory_total_bytes - self.memory_used_bytes
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine and what it has for a trainer on the CPU."""
+
+    name: str
+    system: str
+    cpu: str
+    cores: int  # physical, among those that this process may use
+    memory_bytes: int
+    memory_free_bytes: int
+
+
+def gpus() -> list[Gpu]:
+    """NVIDIA cards, in NVML's order; empty where there is no driver."""
+    with _nvml() as nvml:
+        if nvml is None:
+            return []
+        return [_read_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+
+
+@contextmanager
+def _nvml() -> Iterator[Any]:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        yield None
+        return
+    try:
+        yield pynvml
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _read_gpu(nvml: Any, index: int) -> Gpu:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+
+    def ask(name: str, *arguments: Any) -> Any:
+        try:
+            return getattr(nvml, name)(handle, *arguments)
+        except nvml.NVMLError:  # "not supported" on this card
+            return None
+
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    rates = ask("nvmlDeviceGetUtilizationRates")
+    power = ask("nvmlDeviceGetPowerUsage")
+    return Gpu(
+        index=index,
+        uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
+        name=_text(nvml.nvmlDeviceGetName(handle)),
+        memory_used_bytes=int(memory.used),
+        memory_total_bytes=int(memory.total),
+        utilisation=rates.gpu / 100 if rates else None,
+        temperature_celsius=ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+        power_watts=power / 1000 if power is not None else None,
+    )
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def choose_gpu(device: str, cards: list[Gpu], taken: Collection[str] = ()) -> Gpu | None:
+    """The card that `training.device` means: the one named or, among those no live run holds, the emptiest.
+
+    None where the setting means no NVIDIA card. Raises ConfigError for a card that is not there.
+    """
+    if device in ("cpu", "mps") or (device in ("auto", "cuda") and not cards):
+        return None
+    if device in ("auto", "cuda"):
+        free = [card for card in cards if card.uuid not in taken] or cards
+        return max(free, key=lambda card: card.memory_free_bytes)
+    for card in cards:
+        if device in (card.uuid, f"cuda:{card.index}"):
+            return card
+    have = ", ".join(f"cuda:{card.index} {card.name} {card.uuid}" for card in cards) or "no NVIDIA card"
+    raise ConfigError(f'training.device = "{device}" is not on this machine', do=f"There is: {have}")
+
+
+def peak_flops(name: str, precision: str) -> float | None:
+    """What a card computes at most in `precision` (bf16, fp16 or fp32, which runs as TF32), in FLOP/s."""
+    for card, (half, tf32) in PEAK_FLOPS.items():
+        if card in name:
+            return tf32 if precision == "fp32" else half
+    return None
+
+
+def host() -> Host:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return Host(
+        name=socket.gethostname(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=_cpu_name(),
+        cores=cores(),
+        memory_bytes=memory.total,
+        memory_free_bytes=memory.available,
+    )
+
+
+def cores() -> int:
+    """Physical cores that this process may run on: what `training.threads = 0` means."""
+    import psutil
+
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
+
+
+@cache
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+@cache
+def boot_id() -> str:
+    """Something that changes when the machine restarts."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        import psutil
+
+        return str(int(psutil.boot_time()))
+
+
+def kills_at_logout() -> Literal["yes", "no", "unknown"]:
+    """Whether systemd ends this user's processes, a detached run among them, when the login session ends.
+
+    It does with `KillUserProcesses=yes` in logind.conf, unless the user lingers (`man logind.conf`, `man loginctl`).
+    """
+    if not Path("/run/systemd/system").exists():
+        return "no"
+    user = os.environ.get("USER") or str(os.getuid())
+    if Path("/var/lib/systemd/linger", user).exists():
+        return "no"
+    import shutil
+    import subprocess
+
+    if not shutil.which("busctl"):
+        return "unknown"
+    query = ["busctl", "get-property", "org.freedesktop.login1", "/org/freedesktop/login1"]
+    query += ["org.freedesktop.login1.Manager", "KillUserProcesses"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return {"b true": "yes", "b false": "no"}.get(answer.stdout.strip(), "unknown")  # type: ignore[return-value]

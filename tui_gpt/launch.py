@@ -1,0 +1,132 @@
+"""Starting a run: check what can be checked at once, make its folder, start its supervisor, wait for its first word.
+
+The command line, the workbench and the Python API start runs through here.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tui_gpt.checkpoints import manifest
+from tui_gpt.config import Asked, build, check_resumable, keys_of, override, read_toml, set_key
+from tui_gpt.corpora import check_corpus
+from tui_gpt.errors import CheckpointError, ConfigError, RunError
+from tui_gpt.run import folder as folders
+from tui_gpt.run.folder import RunFolder
+from tui_gpt.run.supervisor import StartRequest
+
+FIRST_STATUS_SECONDS = 20.0
+
+
+def start(
+    runs: Path, corpus_dir: Path, asked: Asked, *, name: str | None = None, stop_at: int | None = None
+) -> RunFolder:
+    """Start a new run of the config as asked. Raises UserError for anything that would refuse it at once.
+
+    Blocks until the supervisor has spoken (well under a second); preparation goes on in state `starting`.
+    """
+    asked = checked(asked, corpus_dir)
+    config = build(asked)
+    folder = folders.create(runs, name or f"{config.preset}-{_slug(config.data.corpus)}", asked)
+    _supervise(folder, StartRequest(corpus_dir=str(corpus_dir.resolve()), stop_at=stop_at))
+    return folder
+
+
+def resume(
+    folder: RunFolder, corpus_dir: Path, changes: dict[str, Any] | None = None, *, stop_at: int | None = None
+) -> RunFolder:
+    """Go on with a run from its newest full checkpoint, in the same folder. Raises UserError.
+
+    changes: config keys set anew; only those that say how long, where or how a run computes.
+    """
+    if folder.is_locked():
+        raise RunError("is already live", where=folder.id, do=f"gpt-tui attach {folder.id}")
+    folder.read_info()  # refuses a run from a newer version
+    asked = folder.read_asked()
+    before = build(asked, str(folder.config))
+    for key, value in (changes or {}).items():
+        set_key(asked, key, value)
+    check_resumable(before, build(asked))
+    if newest := manifest.newest(folder.checkpoints, ["full"]):
+        manifest.read_manifest(newest.path)
+    request = StartRequest(
+        corpus_dir=str(corpus_dir.resolve()), resume=True, changes=changes or {}, stop_at=stop_at
+    )
+    _supervise(folder, request)
+    return folder
+
+
+def checked(asked: Asked, corpus_dir: Path) -> Asked:
+    """`asked` with paths made absolute and, for a run that starts from a checkpoint, that checkpoint's model and
+    tokenizer. Raises UserError for what can be seen to be wrong without torch.
+    """
+    config = build(asked)
+    flat = keys_of(asked)
+    asked = override(asked, [])  # a copy
+    if config.training.init_from:
+        _adopt(asked, flat, manifest.locate(Path(config.training.init_from).expanduser().resolve()))
+    set_key(asked, "data.corpus", check_corpus(config.data.corpus, corpus_dir))
+    build(asked)
+    return asked
+
+
+def _adopt(asked: Asked, flat: dict[str, Any], checkpoint: Path) -> None:
+    """Let the run have the checkpoint's shape and tokenizer; a shape set by hand that differs is refused."""
+    manifest.read_manifest(checkpoint)
+    source = read_toml(checkpoint / manifest.CONFIG)
+    build(source, str(checkpoint / manifest.CONFIG))
+    for key, value in source["model"].items():
+        if key == "dropout":
+            continue
+        if flat.get(f"model.{key}", value) != value:
+            raise ConfigError(
+                f"model.{key} = {flat[f'model.{key}']} differs from the checkpoint's {value}",
+                where=str(checkpoint),
+                do=f"Leave model.{key} out: a run that starts from a checkpoint has its shape",
+            )
+        set_key(asked, f"model.{key}", value)
+    if "data.tokenizer" in flat:
+        raise ConfigError(
+            "data.tokenizer cannot be set for a run that starts from a checkpoint",
+            where=str(checkpoint),
+            do="Leave it out: the run uses the checkpoint's tokenizer",
+        )
+    if not (checkpoint / manifest.TOKENIZER).is_file():
+        raise CheckpointError(f"has no {manifest.TOKENIZER}", where=str(checkpoint))
+    set_key(asked, "data.tokenizer", str(checkpoint / manifest.TOKENIZER))
+    set_key(asked, "training.init_from", str(checkpoint))
+
+
+def _slug(corpus: str) -> str:
+    """A corpus's name as part of a folder's name."""
+    stem = Path(corpus).stem or "corpus"
+    return "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "-" for char in stem)[:40]
+
+
+def _supervise(folder: RunFolder, request: StartRequest) -> None:
+    """Start the supervisor in a session of its own and wait for its first status. Raises RunError."""
+    argv = [sys.executable, "-P", "-m", "tui_gpt.run.supervisor", str(folder.path), msgspec.json.encode(request).decode()]
+    try:
+        log = folder.log.open("ab")
+    except OSError as error:
+        raise RunError(f"cannot be written: {error.strerror}", where=str(folder.log)) from None
+    with log:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder.path
+        )
+    deadline = time.monotonic() + FIRST_STATUS_SECONDS
+    while time.monotonic() < deadline:
+        status = folder.read_status()
+        if status is not None and status.supervisor_pid == process.pid:
+            return
+        if process.poll() is not None:
+            lines = folder.log.read_text("utf-8", "replace").strip().splitlines()
+            raise RunError(f"did not start: {lines[-1] if lines else 'no word from its supervisor'}", where=folder.id)
+        time.sleep(0.01)
+    raise RunError(f"did not start within {FIRST_STATUS_SECONDS:.0f} s", where=folder.id, do=f"See {folder.log}")

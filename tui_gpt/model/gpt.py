@@ -1,0 +1,189 @@
+"""The GPT, both architectures in one readable model.
+
+`gpt2` is OpenAI's (Radford et al. 2019): learned positions, LayerNorm with bias, GELU, a tied head, residual
+projections initialised at 0.02/√(2·n_layer). `modern` is what small models train fastest with today: rotary positions
+(Su et al. 2021), RMSNorm without gain, QK-norm, ReLU² (So et al. 2021), output projections that start at zero, logits
+capped softly at 15 (Gemma 2), optionally grouped queries (Ainslie et al. 2023).
+
+The vocabulary is padded to a multiple of 64 rows, which the matrix units like; padded rows are never part of the
+softmax, and no parameter count includes them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tui_gpt.config import ModelConfig
+from tui_gpt.model.cache import KVCache
+
+LOGIT_CAP = 15.0
+ROPE_BASE = 10_000.0
+
+
+class GPT(nn.Module):
+    """Tokens in, next-token logits or the mean loss out."""
+
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        self.modern = config.architecture == "modern"
+        padded = -(-vocab_size // 64) * 64
+        self.embedding = nn.Embedding(padded, config.n_embd)
+        self.positions = None if self.modern else nn.Embedding(config.context_length, config.n_embd)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.norm = make_norm(config)
+        self.head = None if config.tied else nn.Linear(config.n_embd, padded, bias=False)
+        if self.modern:
+            cos, sin = rotations(config.context_length, config.n_embd // config.n_head)
+            self.register_buffer("rope_cos", cos, persistent=False)
+            self.register_buffer("rope_sin", sin, persistent=False)
+        self.initialise()
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Draw the weights from torch's default generator."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif "norm" in name:
+                nn.init.ones_(parameter)
+            elif name.endswith("projection.weight"):
+                if self.modern:
+                    nn.init.zeros_(parameter)
+                else:
+                    nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.config.n_layer))
+            elif self.modern and name.startswith("blocks"):
+                nn.init.normal_(parameter, std=1 / math.sqrt(self.config.n_embd))
+            else:
+                nn.init.normal_(parameter, std=0.02)
+
+    def forward(self, tokens: Tensor, targets: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
+        """tokens: (batch, time) int64, time at most context_length.
+
+        Returns logits (batch, time, vocab_size) in fp32 or, given targets (batch, time), their mean loss in nats.
+        With a cache, `tokens` continue what it holds: any number of them on an empty cache, else one.
+        """
+        start = cache.length if cache is not None else 0
+        span = slice(start, start + tokens.shape[1])
+        x = self.embedding(tokens)
+        if self.positions is not None:
+            x = x + self.positions.weight[span]
+            rotation = None
+        else:
+            x = self.norm(x)
+            rotation = (self.rope_cos[span], self.rope_sin[span])
+        x = F.dropout(x, self.config.dropout, self.training)
+        for block in self.blocks:
+            x = block(x, rotation, cache)
+        if cache is not None:
+            cache.advance(tokens.shape[1])
+        logits = self.logits(self.norm(x))
+        if targets is None:
+            return logits
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(…, n_embd) to (…, vocab_size) in fp32."""
+        weight = self.embedding.weight if self.head is None else self.head.weight
+        logits = F.linear(hidden, weight)[..., : self.vocab_size].float()
+        return LOGIT_CAP * torch.tanh(logits / LOGIT_CAP) if self.modern else logits
+
+    def num_parameters(self) -> int:
+        """Parameters without the vocabulary's padding."""
+        matrices = 1 if self.head is None else 2
+        padding = (self.embedding.num_embeddings - self.vocab_size) * self.config.n_embd * matrices
+        return sum(parameter.numel() for parameter in self.parameters()) - padding
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.attention_norm = make_norm(config)
+        self.attention = Attention(config, layer)
+        self.mlp_norm = make_norm(config)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: KVCache | None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rotation, cache)
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class Attention(nn.Module):
+    """Causal self-attention, queries, keys and values from one matrix."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.heads, self.kv_heads = config.n_head, config.n_kv_head or config.n_head
+        self.head_dim = config.n_embd // config.n_head
+        self.dropout = config.dropout
+        bias = config.architecture == "gpt2"
+        self.qkv = nn.Linear(config.n_embd, (self.heads + 2 * self.kv_heads) * self.head_dim, bias=bias)
+        self.projection = nn.Linear(config.n_embd, config.n_embd, bias=bias)
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: KVCache | None) -> Tensor:
+        batch, time, width = x.shape
+        heads = self.qkv(x).view(batch, time, -1, self.head_dim).transpose(1, 2)
+        q, k, v = heads.split((self.heads, self.kv_heads, self.kv_heads), dim=1)
+        if rotation is not None:
+            q, k = rotate(rms_norm(q), rotation), rotate(rms_norm(k), rotation)
+        if cache is not None:
+            k, v = cache.extend(self.layer, k, v)
+        y = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=time > 1,
+            enable_gqa=self.kv_heads != self.heads,
+        )
+        y = self.projection(y.transpose(1, 2).reshape(batch, time, width))
+        return F.dropout(y, self.dropout, self.training)
+
+
+class MLP(nn.Module):
+    """Four widths wide: GELU in GPT-2, squared ReLU in the modern one."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        bias = config.architecture == "gpt2"
+        self.gelu = bias
+        self.dropout = config.dropout
+        self.expand = nn.Linear(config.n_embd, 4 * config.n_embd, bias=bias)
+        self.projection = nn.Linear(4 * config.n_embd, config.n_embd, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.expand(x)
+        x = F.gelu(x, approximate="tanh") if self.gelu else F.relu(x).square()
+        return F.dropout(self.projection(x), self.dropout, self.training)
+
+
+def make_norm(config: ModelConfig) -> nn.Module:
+    if config.architecture == "gpt2":
+        return nn.LayerNorm(config.n_embd)
+    return nn.RMSNorm(config.n_embd, elementwise_affine=False)
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],))
+
+
+def rotations(length: int, head_dim: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (length, head_dim / 2) of the rotary embedding; on the CPU also for a model without storage."""
+    channels = torch.arange(0, head_dim, 2, dtype=torch.float32, device="cpu")
+    angles = torch.arange(length, dtype=torch.float32, device="cpu")[:, None] * ROPE_BASE ** -(channels / head_dim)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn channel pairs (i, i + head_dim / 2) of x (batch, heads, time, head_dim) by their position's angle."""
+    cos, sin = rotation
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1).type_as(x)

@@ -1,0 +1,30 @@
+"""From logits to one token: greedy, temperature, top-k, top-p (Holtzman et al. 2020), min-p (Nguyen et al. 2024)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def choose(
+    logits: Tensor, generator: torch.Generator, *, temperature: float, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0
+) -> int:
+    """One token id from logits (vocab_size,) on the CPU in fp32.
+
+    The filters look at the probabilities after temperature; the likeliest token always stays. Logits that are not
+    finite (a model that diverged) give the likeliest among those that are, so that it can still be looked at.
+    """
+    logits = logits.nan_to_num(nan=-torch.inf, posinf=torch.finfo(logits.dtype).max)
+    if temperature == 0 or not torch.isfinite(logits).any():
+        return int(logits.argmax())
+    logits = (logits - logits.max()) / temperature
+    if 0 < top_k < len(logits):
+        logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], -torch.inf)
+    probabilities = logits.softmax(-1)
+    if min_p > 0:
+        probabilities = probabilities.where(probabilities >= min_p * probabilities.max(), 0.0)
+    if top_p < 1:
+        ordered, order = probabilities.sort(descending=True, stable=True)
+        before = ordered.cumsum(-1) - ordered
+        probabilities[order[before >= top_p * ordered.sum()]] = 0.0
+    return int(torch.multinomial(probabilities, 1, generator=generator))

@@ -1,0 +1,103 @@
+"""Where and in what numbers a run computes: device, precision, threads, compilation; each explicit, each said."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+
+from tui_gpt import hardware
+from tui_gpt.config import TrainingConfig
+from tui_gpt.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The decisions. `note`: why something asked for, or usual, is not so; empty when nothing is missing."""
+
+    device: torch.device
+    precision: Literal["fp32", "bf16", "fp16"]
+    threads: int
+    compile: bool
+    name: str
+    note: str = ""
+
+    def autocast(self) -> AbstractContextManager:
+        if self.precision == "fp32":
+            return nullcontext()
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
+        return torch.autocast(self.device.type, dtype)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+
+    def peak_flops(self) -> float | None:
+        return hardware.peak_flops(self.name, self.precision) if self.device.type == "cuda" else None
+
+    def memory_bytes(self) -> Callable[[], int]:
+        """A function that reads peak GPU memory, or the process's resident memory on the CPU."""
+        if self.device.type == "cuda":
+            return partial(torch.cuda.max_memory_allocated, self.device)
+        import psutil
+
+        process = psutil.Process()
+        return lambda: process.memory_info().rss
+
+
+def choose(config: TrainingConfig) -> Compute:
+    """Carry out device, precision, compile and threads. Raises ConfigError for what this machine cannot do."""
+    device = _device(config.device)
+    precision = _precision(config.precision, device)
+    threads = config.threads or hardware.cores()
+    torch.set_num_threads(threads)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32 for what stays in fp32
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = hardware.host().cpu if device.type == "cpu" else "Apple GPU (MPS)"
+    compiled, note = _compile(config.compile, device)
+    return Compute(device, precision, threads, compiled, name, note)
+
+
+def _device(wanted: str) -> torch.device:
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if wanted == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    kind = "cuda" if wanted.startswith(("cuda", "GPU-", "MIG-")) else wanted
+    if kind == "cuda" and not cuda:
+        why = "this PyTorch has no CUDA" if torch.version.cuda is None else "no CUDA device was found"
+        raise ConfigError(f'training.device = "{wanted}", but {why}', do="Use auto or cpu; `gpt-tui doctor` tells more")
+    if kind == "mps" and not mps:
+        raise ConfigError('training.device = "mps", but Metal is not available here', do="Use auto or cpu")
+    if kind not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f'training.device = "{wanted}" is unknown', do="Use auto, cpu, mps, cuda, cuda:N or a UUID")
+    return torch.device(kind)  # the supervisor has made the chosen card the only one visible
+
+
+def _precision(wanted: str, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
+    if device.type == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        if wanted == "auto":
+            return "bf16" if has_bf16 else "fp16"
+        if wanted == "bf16" and not has_bf16:
+            raise ConfigError('training.precision = "bf16", but this GPU does not compute in it', do="Use fp16 or auto")
+    if wanted == "fp16" and device.type == "cpu":
+        raise ConfigError('training.precision = "fp16" needs a GPU', do="Use fp32, bf16 or auto on the CPU")
+    return "fp32" if wanted == "auto" else wanted  # type: ignore[return-value]
+
+
+def _compile(wanted: str, device: torch.device) -> tuple[bool, str]:
+    """Whether to compile, and why not where one would expect it."""
+    if wanted == "off" or (wanted == "auto" and device.type != "cuda"):
+        return False, ""
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        return False, "torch.compile is off: Triton is not installed"
+    if not (shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")):
+        return False, "torch.compile is off: no C compiler was found"
+    return True, ""

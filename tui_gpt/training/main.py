@@ -1,0 +1,129 @@
+"""The trainer process: prepare, train, and always a last word."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+import traceback
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui_gpt import hardware
+from tui_gpt.config import to_dict, to_toml
+from tui_gpt.errors import RunError, UserError
+from tui_gpt.run.folder import RunFolder, write_atomically
+from tui_gpt.run.messages import CorpusInfo, Ended, Failure, RunInfo
+from tui_gpt.run.process import Channel
+from tui_gpt.run.supervisor import StartRequest
+from tui_gpt.training.control import Control, Stopped
+from tui_gpt.training.preparation import Prepared, prepare_run
+
+if TYPE_CHECKING:
+    from tui_gpt.training.compute import Compute
+    from tui_gpt.training.trainer import Trainer
+
+
+def run_trainer(channel: Channel, folder: str, request: StartRequest) -> None:
+    """Entry point of the trainer process. Whatever happens, an `Ended` says how it ended; tracebacks go to the log."""
+    control = Control(channel)
+    control.listen()
+    try:
+        ended = _run(RunFolder(Path(folder)), request, control)
+    except Stopped:
+        by_signal = control.stop_command is not None and control.stop_command.sender == "signal"
+        ended = Ended(state="stopped", message="stopped before the first step", by_signal=by_signal)
+    except UserError as error:
+        failure = Failure(what=error.what, where=error.where, do=error.do)
+        ended = Ended(state="failed", message=str(error), step=control.progress.step, failure=failure)
+    except Exception as error:
+        traceback.print_exc()
+        lines = str(error).strip().splitlines()
+        what = f"{type(error).__name__}: {lines[0] if lines else ''}"
+        tail = tuple(traceback.format_exc().splitlines()[-12:])
+        failure = Failure(what=what, do=f"The log has the traceback: {Path(folder, 'trainer.log')}", log_tail=tail)
+        ended = Ended(state="failed", message=what, step=control.progress.step, failure=failure)
+    channel.send(ended)
+    channel.close()
+
+
+def _run(folder: RunFolder, request: StartRequest, control: Control) -> Ended:
+    for leftover in folder.path.glob(".partial-*"):  # a checkpoint that a kill left half written
+        _remove(leftover)
+    info = folder.read_info() if request.resume else None
+    prepared = prepare_run(folder.read_asked(), Path(request.corpus_dir), control.preparing)
+    if info is not None and info.corpus is not None and info.corpus.digest != prepared.shards.info.digest:
+        raise RunError(
+            f"corpus {prepared.config.data.corpus} has changed since the run started",
+            where=folder.id,
+            do="Put the old text back, or start a new run from its weights: gpt-tui train --init-from RUN",
+        )
+    control.preparing("loading PyTorch", None)
+    from tui_gpt.training.compute import choose
+    from tui_gpt.training.trainer import Trainer
+
+    compute = choose(prepared.config.training)
+    control.preparing("building the model", None)
+    trainer = Trainer(folder, prepared, compute, control, stop_at=request.stop_at, resume=request.resume)
+    if info is None:
+        _describe(folder, prepared, compute, trainer)
+    for note in [*prepared.notes, *([compute.note] if compute.note else [])]:
+        control.notice("note", note)
+    try:
+        return trainer.run()
+    finally:
+        trainer.tell()
+        control.enter(control.progress.state, control.progress.phase)
+        trainer.saver.wait()
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _describe(folder: RunFolder, prepared: Prepared, compute: Compute, trainer: Trainer) -> None:
+    """Write what exactly runs: the resolved config.toml, then run.json."""
+    write_atomically(folder.config, to_toml(to_dict(prepared.config)).encode())
+    host, shards = hardware.host(), prepared.shards.info
+    info = RunInfo(
+        created=time.time(),
+        parent=prepared.config.training.init_from,
+        parameters=trainer.model.num_parameters(),
+        corpus=CorpusInfo(
+            name=shards.name,
+            digest=shards.digest,
+            tokenizer=shards.tokenizer,
+            vocab_size=shards.vocab_size,
+            documents=shards.documents,
+            train_tokens=shards.train_tokens,
+            val_tokens=shards.val_tokens,
+            floor_loss=shards.floor_nats / shards.val_tokens if shards.floor_nats is not None else None,
+            floor_note="whole stories, scored from their start" if shards.floor_nats is not None else "",
+        ),
+        device=compute.name,
+        precision=compute.precision,
+        compiled=compute.compile,
+        threads=compute.threads,
+        steps_per_epoch=trainer.batches.steps_per_epoch,
+        versions={"python": platform.python_version()}
+        | {name: metadata.version(name) for name in ("gpt-tui", "torch", "numpy", "tokenizers", "tiktoken")},
+        hardware={"host": host.name, "system": host.system, "cpu": host.cpu, "memory_bytes": host.memory_bytes},
+        git=_git(folder.path),
+    )
+    write_atomically(folder.info, msgspec.json.format(msgspec.json.encode(info)))
+
+
+def _git(folder: Path) -> str:
+    """The commit of the workspace, where it is a git checkout."""
+    try:
+        command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+

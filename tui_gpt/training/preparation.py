@@ -1,0 +1,64 @@
+"""From a config as asked to one that can run: text made into shards, and sizes fitted to how much text there is.
+
+Only what came from a preset is fitted; a value that the user set by hand is kept, or refused if it cannot work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tui_gpt.config import Asked, Config, build, keys_of
+from tui_gpt.corpora import Shards, prepare
+from tui_gpt.errors import ConfigError
+
+MIN_STEPS_PER_EPOCH = 8
+
+
+@dataclass
+class Prepared:
+    """What the trainer starts from. notes: each thing that was fitted, in words."""
+
+    config: Config
+    shards: Shards
+    notes: list[str] = field(default_factory=list)
+
+
+def prepare_run(asked: Asked, corpus_dir: Path, progress: Callable[[str, float | None], None]) -> Prepared:
+    """Prepare the corpus and resolve the config. Raises UserError."""
+    config = build(asked)
+    shards = prepare(config.data, corpus_dir, progress)
+    config, notes = fit(config, shards.info.train_tokens, by_hand=keys_of(asked))
+    return Prepared(config, shards, notes)
+
+
+def fit(config: Config, train_tokens: int, by_hand: dict[str, Any]) -> tuple[Config, list[str]]:
+    """Shrink the window and the step to what `train_tokens` can fill, unless they were set by hand."""
+    notes: list[str] = []
+    context = config.model.context_length
+    if context > train_tokens - 1:
+        if "model.context_length" in by_hand:
+            raise ConfigError(
+                f"model.context_length = {context} is longer than the corpus, which has {train_tokens:,} training tokens",
+                do=f"Set it to at most {train_tokens - 1}, or choose a longer corpus",
+            )
+        context = max(2, train_tokens - 1)
+        notes.append(f"context_length is {context}: the corpus has {train_tokens:,} training tokens")
+    windows = max(1, (train_tokens - 1) // context)
+    most = max(1, windows // MIN_STEPS_PER_EPOCH)
+    micro, accumulation = config.training.micro_batch_size, config.training.accumulation_steps
+    if micro * accumulation > most and "training.accumulation_steps" not in by_hand:
+        accumulation = max(1, min(accumulation, most // micro))
+    if micro * accumulation > most and "training.micro_batch_size" not in by_hand:
+        micro = max(1, most // accumulation)
+    if (micro, accumulation) != (config.training.micro_batch_size, config.training.accumulation_steps):
+        sequences = "1 sequence" if micro * accumulation == 1 else f"{micro * accumulation} sequences"
+        notes.append(f"a step takes {sequences}: the corpus has {windows} windows, and an epoch at least 8 steps")
+    if config.model.context_length != context:
+        config = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, context_length=context))
+    training = msgspec.structs.replace(config.training, micro_batch_size=micro, accumulation_steps=accumulation)
+    return msgspec.structs.replace(config, training=training), notes

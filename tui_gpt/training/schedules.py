@@ -1,0 +1,22 @@
+"""The learning rate over the run: linear warmup, then half a cosine (Loshchilov & Hutter 2017) or nothing more."""
+
+from __future__ import annotations
+
+import math
+
+from tui_gpt.config import ScheduleConfig
+
+
+def learning_rate(schedule: ScheduleConfig, peak: float, step: int, progress: float) -> float:
+    """The rate of `step` (counted from 1). progress: share of the run after warmup that is done, 0 to 1."""
+    if step <= schedule.warmup_steps:
+        return peak * step / schedule.warmup_steps
+    if schedule.name == "constant":
+        return peak
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress))))
+    return peak * (schedule.min_lr_ratio + (1 - schedule.min_lr_ratio) * cosine)
+
+
+def progress_after_warmup(schedule: ScheduleConfig, step: int, total_steps: int) -> float:
+    """Share of the steps after warmup that are done once `step` is."""
+    return (step - schedule.warmup_steps) / max(1, total_steps - schedule.warmup_steps)
