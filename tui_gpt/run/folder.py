@@ -195,6 +195,12 @@ def runs_in(runs: Path) -> list[RunFolder]:
     return sorted((folder for folder in found if folder.config.exists()), key=lambda folder: folder.id)
 
 
+def cards_in_use(runs: Path, besides: str = "") -> set[str]:
+    """UUIDs of the GPUs that live runs compute on, but for the run with the id `besides`."""
+    statuses = [folder.read_status() for folder in runs_in(runs) if folder.id != besides and folder.is_locked()]
+    return {status.gpu_uuid for status in statuses if status and status.gpu_uuid}
+
+
 def find(runs: Path, reference: str) -> RunFolder:
     """The run that `reference` means: a path, an id, or any part of one id. Raises RunError."""
     path = Path(reference).expanduser()

@@ -242,3 +242,66 @@ class RunInfo(Message, omit_defaults=False):
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = {}
     git: str = ""
+
+
+# ── the sampler process ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Generate(Message):
+    """Ask a sampler to continue `prompt`. `checkpoint`: a checkpoint's folder, or a run's for its newest."""
+
+    id: str
+    checkpoint: str
+    prompt: str = ""
+    tokens: int = 128
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    seed: int = 0
+    ignore_end: bool = False  # go on past end of text
+    device: str = "auto"  # auto, cpu, cuda, mps
+
+
+class Cancel(Message):
+    """Ask a sampler to end the generation `id`, which then answers `Generated`."""
+
+    id: str
+
+
+class Unload(Message):
+    """Ask a sampler to forget its model and free the memory."""
+
+
+class Loaded(Message):
+    """A sampler's word that a checkpoint is ready: what it is and where it computes."""
+
+    id: str
+    checkpoint: str
+    step: int
+    parameters: int
+    device: str
+
+
+class Chunk(Message):
+    """A piece of what the model writes, whole characters only."""
+
+    id: str
+    text: str
+
+
+class Generated(Message):
+    """The end of a generation."""
+
+    id: str
+    tokens: int
+    seconds: float
+    ended: bool  # the model wrote end of text
+    cancelled: bool = False
+
+
+class Refused(Message):
+    """What was asked cannot be done, and why."""
+
+    id: str
+    failure: Failure

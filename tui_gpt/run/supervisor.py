@@ -22,7 +22,7 @@ from tui_gpt import hardware
 from tui_gpt.config import build, keys_of, set_key, to_toml
 from tui_gpt.errors import RunError, UserError
 from tui_gpt.run import commands
-from tui_gpt.run.folder import RunFolder, runs_in, write_atomically
+from tui_gpt.run.folder import RunFolder, cards_in_use, write_atomically
 from tui_gpt.run.journal import JournalWriter
 from tui_gpt.run.messages import (
     FINAL_STATES,
@@ -188,16 +188,11 @@ class Supervisor:
             build(asked, str(self.folder.config))
             write_atomically(self.folder.config, to_toml(asked).encode())
         device = str(keys_of(asked).get("training.device", "auto"))
-        gpu = hardware.choose_gpu(device, hardware.gpus(), self._cards_of_other_runs())
+        gpu = hardware.choose_gpu(device, hardware.gpus(), cards_in_use(self.folder.path.parent, besides=self.folder.id))
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
             self._update(gpu_uuid=gpu.uuid, device=gpu.name)
         return gpu
-
-    def _cards_of_other_runs(self) -> set[str]:
-        others = [other for other in runs_in(self.folder.path.parent) if other.id != self.folder.id]
-        statuses = [other.read_status() for other in others if other.is_locked()]
-        return {status.gpu_uuid for status in statuses if status and status.gpu_uuid}
 
     def _refuse_leftovers(self) -> None:
         """Commands left while nobody was there are answered, not obeyed: they were meant for another moment."""

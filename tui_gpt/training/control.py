@@ -75,7 +75,7 @@ class Control:
         )
 
     def notice(self, kind: str, message: str, **fields: Any) -> None:
-        self.channel.send(Notice(kind=kind, message=message, step=self.progress.step, **fields))
+        self.channel.send(Notice(kind=kind, message=message, **{"step": self.progress.step} | fields))
 
     def enter(self, state: State, phase: str) -> None:
         """Say what the trainer is doing from now on."""

@@ -219,6 +219,7 @@ class Trainer:
 
     def _after_step(self) -> None:
         step, config, over = self.progress.step, self.config, self.is_over()
+        self.tell()
         val_loss, is_best = None, False
         if over or _due(step, config.training.eval_every):
             self._persist(self.deferred.flush)
@@ -392,7 +393,8 @@ class Trainer:
             self.saved_step = self.progress.step
 
     def _on_saved(self, path: Path) -> None:
-        self.control.notice("checkpoint", f"saved {path.name}", data={"path": str(path)})
+        info = manifest.read_manifest(path)
+        self.control.notice("checkpoint", f"saved {path.name} ({info.kind})", step=info.step, data={"path": str(path)})
 
     # ── what is asked ───────────────────────────────────────────────────────────────────────────────────────────────
 
