@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,20 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from tests.workbench import fake_run
 from tui_gpt.hardware import Host
 from tui_gpt.workbench.app import Workbench
 from tui_gpt.workbench.machine import Machine, Readings
 
 GIB = 2**30
 HOST = Host(name="box", system="Linux", cpu="Test CPU", cores=8, memory_bytes=32 * GIB, memory_free_bytes=24 * GIB)
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    while fake_run.MADE:
+        fake_run.MADE.pop().close()
 
 
 @pytest.fixture(autouse=True)

@@ -43,6 +43,9 @@ STORY = (
 )
 
 
+MADE: list[FakeRun] = []  # what a test leaves open is closed for it
+
+
 class FakeRun:
     """One run folder and the pen that writes in it."""
 
@@ -64,12 +67,13 @@ class FakeRun:
         self._pens: dict[Path, JournalWriter] = {}
         self._random = random.Random(name)
         self.step = 0
+        MADE.append(self)
         self.status = Status(state="starting", phase="preparing the corpus", total_steps=total)
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def append(self, path: Path, *messages: Message) -> None:
-        pen = self._pens.setdefault(path, JournalWriter(path))
+        pen = self._pens.get(path) or self._pens.setdefault(path, JournalWriter(path))
         for message in messages:
             pen.append(message)
 
@@ -77,6 +81,12 @@ class FakeRun:
         """Be alive, as far as any reader can tell."""
         self._lock = os.open(self.folder.lock, os.O_RDWR | os.O_CREAT)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def close(self) -> None:
+        self.unlock()
+        for pen in self._pens.values():
+            pen.close()
+        self._pens.clear()
 
     def unlock(self) -> None:
         if self._lock is not None:
@@ -121,7 +131,8 @@ class FakeRun:
 
     def train(self, steps: int, *, loss: float | None = None, speed: float = 12_345.0) -> None:
         """Append `steps` lines of metrics of a falling loss, or of one that is `loss` (nan, inf, 0, …)."""
-        for self.step in range(self.step + 1, self.step + steps + 1):
+        for _ in range(steps):
+            self.step += 1
             wobble = self._random.gauss(0, 0.12)
             value = 1.05 + 5.9 * math.exp(-self.step / 350) + wobble * (0.4 + 0.6 * math.exp(-self.step / 500))
             number, non_finite = finite(value if loss is None else loss)

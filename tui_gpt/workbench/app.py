@@ -110,6 +110,11 @@ class Workbench(App[int], inherit_bindings=False):
     def roles(self) -> dict[str, Style]:
         return LOOKS[self.theme].roles
 
+    @property
+    def colourless(self) -> bool:
+        """Whether what is in front must show by more than its colour."""
+        return bool(self.no_color) or self.glyphs == "ascii"
+
     def get_line_filters(self) -> Sequence[LineFilter]:
         filters = [self._colourless] if self.no_color else super().get_line_filters()
         return [*filters, self._ascii] if self._ascii.enabled else filters

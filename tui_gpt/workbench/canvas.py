@@ -174,23 +174,38 @@ class Canvas(Widget):
         return Strip([Segment(text, roles[role]) for text, role in self._rows[y]], width)
 
 
+LIGHT, HEAVY = "╭─╮│╰╯", "┏━┓┃┗┛"
+
+
 def framed(
-    body: Sequence[Sequence[Span]], width: int, height: int, *, title: Row, note: Row = (), foot: Row = (), active: bool
+    body: Sequence[Sequence[Span]],
+    width: int,
+    height: int,
+    *,
+    title: Row,
+    note: Row = (),
+    foot: Row = (),
+    active: bool,
+    heavy: bool = False,
 ) -> list[Row]:
-    """`body` inside a border: title at the top left, note at the top right, foot at the bottom right."""
+    """`body` inside a border: title at the top left, note at the top right, foot at the bottom right.
+
+    heavy: an active frame differs in its lines too, for terminals without colour.
+    """
     role = "frame-active" if active else "frame"
+    nw, line, ne, side, sw, se = HEAVY if active and heavy else LIGHT
     inner = max(0, width - 4)
     if width < 8 or height < 3:
         return [fit(spans, width) for spans in body[:height]]
-    rows = [_edge("╭", "╮", title, note, width, role)]
+    rows = [_edge(nw, line, ne, title, note, width, role)]
     for y in range(height - 2):
         content = fit(body[y], inner) if y < len(body) else fit((), inner)
-        rows.append((("│ ", role), *content, (" │", role)))
-    rows.append(_edge("╰", "╯", (), foot, width, role))
+        rows.append(((side + " ", role), *content, (" " + side, role)))
+    rows.append(_edge(sw, line, se, (), foot, width, role))
     return rows
 
 
-def _edge(left: str, right: str, title: Row, note: Row, width: int, role: str) -> Row:
+def _edge(left: str, line: str, right: str, title: Row, note: Row, width: int, role: str) -> Row:
     room = width - 4
     head: Row = ()
     if title:
@@ -200,7 +215,7 @@ def _edge(left: str, right: str, title: Row, note: Row, width: int, role: str) -
     if note and row_width(note) + 2 <= room - 1:
         tail = ((" ", role), *note, (" ", role))
         room -= row_width(tail)
-    return ((left + "─", role), *head, ("─" * max(0, room), role), *tail, ("─" + right, role))
+    return ((left + line, role), *head, (line * max(0, room), role), *tail, (line + right, role))
 
 
 def _trim(spans: Row, width: int) -> Row:

@@ -84,7 +84,7 @@ _TERMINAL = {
     "warn": "yellow",
     "bad": "bold red",
     "title": "default",
-    "key": "cyan",
+    "key": "bold cyan",
     "frame": "dim",
     "frame-active": "cyan",
     "raw": "dim cyan",

@@ -50,7 +50,8 @@ class Pane(Canvas):
     def compose_rows(self, width: int, height: int) -> list[Row]:
         body = self.body(max(1, width - 4), max(1, height - 2))
         title = row((f"{self.number} ", "key"), (self.name_now(), "bright" if self.active else "title"))
-        return framed(body, width, height, title=title, note=self.note(), foot=self.foot(), active=self.active)
+        edges = {"title": title, "note": self.note(), "foot": self.foot()}
+        return framed(body, width, height, **edges, active=self.active, heavy=self.workbench.colourless)
 
     # what keys do, where the pane has something to do
 

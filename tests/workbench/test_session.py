@@ -1,0 +1,123 @@
+"""The workbench in a real terminal: it leaves it sane, whatever ends it, and loads nothing heavy."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.workbench import fake_run
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = "import sys; from pathlib import Path; from tui_gpt.workbench import run_app; sys.exit(run_app(Path(sys.argv[1])))"
+LEFT_SANE = (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1003l", b"\x1b[?2004l")
+
+
+@pytest.fixture
+def terminal(workspace):
+    """Starts the workbench in a pty of 120×40 and waits for its first frame."""
+    children = []
+
+    def start(**environment: str) -> pexpect.spawn:
+        env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), **environment}
+        child = pexpect.spawn(
+            sys.executable, ["-c", PROGRAM, str(workspace)], dimensions=(40, 120), env=env, timeout=30, cwd=str(workspace)
+        )
+        children.append(child)
+        child.expect(b"Config")
+        child.expect(b"help")
+        return child
+
+    yield start
+    for child in children:
+        if child.isalive():
+            child.kill(signal.SIGKILL)
+
+
+def ended(child: pexpect.spawn) -> bytes:
+    child.expect(pexpect.EOF)
+    child.wait()
+    return child.before
+
+
+@pytest.mark.parametrize(("sig", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_it_and_leaves_the_terminal_sane(terminal, sig, code):
+    child = terminal()
+    child.kill(sig)
+    tail = ended(child)
+    assert child.exitstatus == code
+    for sequence in LEFT_SANE:
+        assert sequence in tail
+
+
+def test_q_leaves_with_0(terminal):
+    child = terminal()
+    child.send("q")
+    tail = ended(child)
+    assert child.exitstatus == 0
+    assert all(sequence in tail for sequence in LEFT_SANE)
+
+
+def test_a_closed_terminal_ends_it(terminal):
+    child = terminal()
+    child.ptyproc.fileobj.close()  # the other end goes, as when a connection drops
+    assert os.waitpid(child.pid, 0)[0] == child.pid
+    child.ptyproc.terminated = True
+
+
+def test_an_ascii_locale_gets_ascii(terminal, workspace):
+    fake_run.running(workspace / "runs", steps=60)
+    child = terminal(LC_ALL="C")
+    child.expect(b"60/4000")
+    child.send("q")
+    child.expect(b"the run goes on")
+    child.send("d")
+    assert ended(child).isascii()
+
+
+def test_no_colour_means_no_colour(terminal):
+    child = terminal(NO_COLOR="1")
+    child.send("q")
+    assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", ended(child))
+
+
+def test_without_a_terminal_it_says_so_and_returns_2(workspace):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(workspace)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_drawn_with_charts_loads_neither_torch_nor_numpy(workspace):
+    fake_run.running(workspace / "runs", steps=60).unlock()
+    script = """
+import asyncio, sys
+from pathlib import Path
+from tui_gpt.workbench.app import Workbench
+
+async def main():
+    app = Workbench(Path(sys.argv[1]), run="pico")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await app._beat()
+        await pilot.press("]")
+        await pilot.press("]")
+        await pilot.pause()
+
+asyncio.run(main())
+print([name for name in ("torch", "numpy", "tokenizers", "tiktoken") if name in sys.modules], "plotext" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(workspace)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.split("\n")[0] == "[] True"
