@@ -15,7 +15,7 @@ import msgspec
 
 from tui_gpt.checkpoints import manifest
 from tui_gpt.config import Asked, build, check_resumable, keys_of, override, read_toml, set_key
-from tui_gpt.corpora import check_corpus
+from tui_gpt.corpora import check_corpus, check_tokenizer
 from tui_gpt.errors import CheckpointError, ConfigError, RunError
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
@@ -72,6 +72,8 @@ def checked(asked: Asked, corpus_dir: Path) -> Asked:
     if config.training.init_from:
         _adopt(asked, flat, manifest.locate(Path(config.training.init_from).expanduser().resolve()))
     set_key(asked, "data.corpus", check_corpus(config.data.corpus, corpus_dir))
+    if "data.tokenizer" in flat:
+        set_key(asked, "data.tokenizer", check_tokenizer(config.data.tokenizer))
     build(asked)
     return asked
 

@@ -106,7 +106,7 @@ def verify(checkpoint: Path) -> Manifest:
     return manifest
 
 
-_OTHER = "Use another checkpoint of the run (`gpt-tui runs RUN` lists them)"
+_OTHER = "Use another checkpoint of the run (`gpt-tui status RUN` lists them)"
 
 
 def digest(path: Path) -> str:

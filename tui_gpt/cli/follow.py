@@ -1,0 +1,254 @@
+"""Following a run from a shell: what its folder says, as it comes, for people (stderr) or as JSON lines (stdout).
+
+The same view serves `train` and `attach`. Only what Ctrl-C means differs: in `train` it asks the run to save and stop
+(twice: to stop now); in `attach` it leaves the run alone.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from tui_gpt.errors import RunError
+from tui_gpt.run import commands
+from tui_gpt.run.folder import RunFolder
+from tui_gpt.run.journal import JournalReader
+from tui_gpt.run.messages import FINAL_STATES, Command, Eval, Event, Message, Metrics, Sample, Status
+
+POLL_SECONDS = 0.1
+LINE_SECONDS = 5.0  # between loss lines where there is no live display
+GRACE_SECONDS = 2.0  # between a final state and its lock being free
+
+
+def exit_code(state: str, status: Status | None) -> int:
+    """The run's exit code: 0 done, 130 stopped by a signal, 1 failed."""
+    if state in ("failed", "crashed"):
+        return 1
+    return 130 if status and status.by_signal else 0
+
+
+def follow(folder: RunFolder, *, as_json: bool, owns: bool, from_now: bool = False) -> int:
+    """Show the run until it ends or the follower leaves; the exit code.
+
+    owns: SIGINT and SIGTERM stop the run. from_now: pass over what was written before.
+    """
+    view = JsonView() if as_json else PeopleView(folder)
+    readers: dict[str, JournalReader] = {
+        "event": JournalReader(folder.events, Event),
+        "metrics": JournalReader(folder.metrics, Metrics),
+        "eval": JournalReader(folder.evals, Eval),
+        "sample": JournalReader(folder.samples, Sample),
+    }
+    if from_now:
+        for reader in readers.values():
+            reader.poll()
+    interrupts = _Interrupts(folder, owns, view)
+    try:
+        with view:
+            while True:
+                live = folder.is_locked()
+                status = folder.read_status()
+                for kind, reader in readers.items():
+                    for item in reader.poll():
+                        view.show(kind, item)
+                if status is not None:
+                    view.status(status)
+                if not live or (status and status.state in FINAL_STATES):
+                    return _conclude(folder, view)
+                if interrupts.leave:
+                    view.say(f"left the run going; gpt-tui attach {folder.id} shows it again")
+                    return 0
+                time.sleep(POLL_SECONDS)
+    except (BrokenPipeError, OSError) as error:
+        if isinstance(error, BrokenPipeError) or not sys.stderr.isatty():
+            return 0  # the reader of our output is gone: the run is not
+        raise
+
+
+def _conclude(folder: RunFolder, view: View) -> int:
+    deadline = time.monotonic() + GRACE_SECONDS
+    while folder.is_locked() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    status = folder.read_status()
+    state = folder.state(status)
+    view.end(state, status)
+    return exit_code(state, status)
+
+
+class _Interrupts:
+    """SIGINT and SIGTERM stop an owned run, a second one at once; SIGHUP leaves it."""
+
+    def __init__(self, folder: RunFolder, owns: bool, view: View) -> None:
+        self.folder, self.owns, self.view = folder, owns, view
+        self.leave = False
+        self.count = 0
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sig, self._on_interrupt)
+        signal.signal(signal.SIGHUP, self._on_hangup)
+
+    def _on_interrupt(self, number: int, frame: object) -> None:
+        if not self.owns:
+            self.leave = True
+            return
+        self.count += 1
+        now = self.count > 1
+        try:
+            commands.send(self.folder, Command(name="stop", sender="signal", now=now))
+            self.view.say("stopping now, without saving" if now else "saving, then stopping; once more: stop now")
+        except RunError:
+            pass  # it is over already, and the loop is about to see that
+
+    def _on_hangup(self, number: int, frame: object) -> None:
+        self.leave = True
+
+
+class View(AbstractContextManager):
+    """What a follower shows."""
+
+    def show(self, kind: str, item: Message) -> None: ...
+
+    def status(self, status: Status) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def end(self, state: str, status: Status | None) -> None: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class JsonView(View):
+    """Every line of the journals as it comes, with its type, and the last status."""
+
+    def _print(self, kind: str, fields: dict[str, Any]) -> None:
+        sys.stdout.write(msgspec.json.encode({"type": kind} | fields).decode() + "\n")
+        sys.stdout.flush()
+
+    def show(self, kind: str, item: Message) -> None:
+        fields = msgspec.to_builtins(item)
+        self._print("rewound" if "rewound_to" in fields else kind, fields)
+
+    def say(self, text: str) -> None:
+        print(f"gpt-tui: {text}", file=sys.stderr)
+
+    def end(self, state: str, status: Status | None) -> None:
+        self._print("status", (msgspec.to_builtins(status) if status else {}) | {"state": state})
+
+
+class PeopleView(View):
+    """Narration on stderr: a live line on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.console = Console(stderr=True, highlight=False)
+        self.live = (
+            Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[detail]}"),
+                console=self.console,
+                transient=True,
+                refresh_per_second=4,
+            )
+            if self.console.is_terminal
+            else None
+        )
+        self.task = self.live.add_task("starting", total=None, detail="") if self.live else None
+        self.last_line = 0.0
+        self.phase = ""
+
+    def __enter__(self) -> PeopleView:
+        (self.live or nullcontext()).__enter__()
+        self._print(f"[bold]{escape(self.folder.id)}[/]")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def _print(self, markup: str) -> None:
+        self.console.print(markup, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        self._print(f"[yellow]{escape(text)}[/]")
+
+    def show(self, kind: str, item: Message) -> None:
+        match item:
+            case Metrics():
+                self._metrics(item)
+            case Eval():
+                best = "  [green]best so far[/]" if item.best else ""
+                scope = "whole validation split" if item.whole else f"{item.tokens:,} validation tokens"
+                bits = f"  {item.bits_per_byte:.3f} bits/byte" if item.bits_per_byte is not None else ""
+                self._print(
+                    f"  step {item.step:>6,}  [bold]validation {number(item.val_loss)}[/]"
+                    f"  perplexity {number(item.perplexity, 2)}{bits}  [dim]{scope}[/]{best}"
+                )
+            case Sample():
+                text = f"[dim]{escape(plain(item.prompt))}[/]{escape(plain(item.text))}"
+                self._print(f"  step {item.step:>6,}  [dim]sample ›[/] [italic]{text}[/]")
+            case Event():
+                self._event(item)
+
+    def _metrics(self, line: Metrics) -> None:
+        if self.live is None and time.monotonic() - self.last_line >= LINE_SECONDS:
+            self.last_line = time.monotonic()
+            value = number(line.loss) if line.loss is not None else line.non_finite
+            self._print(f"  step {line.step:>6,}  loss {value}  {line.tokens_per_second:,.0f} tokens/s")
+
+    def _event(self, event: Event) -> None:
+        colour = {"info": "dim", "warning": "yellow", "error": "red"}[event.level]
+        if event.kind not in (*FINAL_STATES, "started"):  # the end is told once, by `end`
+            self._print(f"  [{colour}]{escape(plain(event.message))}[/]")
+
+    def status(self, status: Status) -> None:
+        if self.live is not None and self.task is not None:
+            eta = f"  {duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
+            loss = f"loss {number(status.loss)}  " if status.loss is not None else ""
+            speed = f"{status.tokens_per_second:,.0f} tokens/s" if status.tokens_per_second else ""
+            of = f"/{status.total_steps:,}" if status.total_steps else ""
+            self.live.update(
+                self.task,
+                description=f"[bold]{status.state}[/] {escape(status.phase) if status.phase != 'training' else ''}",
+                completed=status.step,
+                total=status.total_steps,
+                detail=f"step {status.step:,}{of}  {loss}{speed}{eta}",
+            )
+        elif status.state == "starting" and status.phase != self.phase:
+            self.phase = status.phase
+            self._print(f"  [dim]{escape(status.phase)}[/]")
+
+    def end(self, state: str, status: Status | None) -> None:
+        message = status.message if status and state in FINAL_STATES else "its supervisor and trainer were killed"
+        colour = "red" if state in ("failed", "crashed") else "green"
+        self._print(f"[{colour} bold]{state}[/]: {escape(message)}")
+        if state in ("failed", "crashed"):
+            self._print(f"  [dim]log: {escape(str(self.folder.log))}; resume: gpt-tui train --resume {self.folder.id}[/]")
+        elif status and status.step:
+            self._print(f"  [dim]talk to it: gpt-tui sample {self.folder.id} --tokens 200[/]")
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    return f"{value:.{digits}f}" if value is not None else "–"
+
+
+def duration(seconds: float) -> str:
+    """`1h 02m`, `3m 20s` or `12s`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes:02}m"
+    return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
+
+
+def plain(text: str) -> str:
+    """Text without control characters, so that what a model or a file says cannot drive the terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)

@@ -1,0 +1,102 @@
+"""What the commands share: the workspace, references to runs, and output as JSON or for people."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from tui_gpt.errors import RunError
+from tui_gpt.run import folder as folders
+from tui_gpt.run.folder import RunFolder
+
+
+@dataclass
+class Workspace:
+    """The folder that holds `corpus/` and `runs/`: the current one, unless told otherwise."""
+
+    path: Path = field(default_factory=Path.cwd)
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    @property
+    def corpus(self) -> Path:
+        return self.path / "corpus"
+
+    def find(self, reference: str | None) -> RunFolder:
+        """The run referred to; without a reference the only live one or, when none is live, the newest."""
+        if reference:
+            return folders.find(self.runs, reference)
+        known = folders.runs_in(self.runs)
+        live = [folder for folder in known if folder.is_locked()]
+        if len(live) > 1:
+            raise RunError(f"{len(live)} runs are live: say which", do=", ".join(folder.id for folder in live))
+        if not known:
+            raise RunError("there is no run yet", where=str(self.runs), do="gpt-tui train starts one")
+        return (live or known)[-1]
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    workspace = context.ensure_object(Workspace)
+    if value is not None:
+        workspace.path = value.expanduser().absolute()
+
+
+workspace_option = click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, file_okay=False),
+    expose_value=False,
+    callback=_remember,
+    help="Folder that holds corpus/ and runs/ (made where missing; default: the current one).",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+pass_workspace = click.make_pass_decorator(Workspace, ensure=True)
+
+
+def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """A subcommand that takes --workspace and is handed the workspace."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        return click.command(name, **settings)(workspace_option(pass_workspace(function)))
+
+    return decorate
+
+
+class Group(click.Group):
+    """A group that imports a command's module when the command is used, and knows the nearest name to a typo."""
+
+    def __init__(self, *arguments: Any, commands_by_module: dict[str, str], **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.commands_by_module = commands_by_module
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands_by_module)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in self.commands_by_module:
+            return None
+        module = import_module(f"tui_gpt.cli.{self.commands_by_module[name]}")
+        return getattr(module, f"{name}_command")
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands_by_module:
+            near = difflib.get_close_matches(args[0], self.commands_by_module, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", context)
+        return super().resolve_command(context, args)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on one line of stdout."""
+    click.echo(msgspec.json.encode(value).decode())
