@@ -94,7 +94,7 @@ class Workbench(App[int], inherit_bindings=False):
         self._run = run
         self._colourless = NoColor()
         self._ascii = _Ascii(enabled=glyphs == "ascii")
-        self._wake = asyncio.Event()
+        self._wake, self._beating = asyncio.Event(), asyncio.Lock()
         self._machine_read = 0.0
         self._last_state: tuple[str, str] = ("", "")
         for look in LOOKS.values():
@@ -165,7 +165,11 @@ class Workbench(App[int], inherit_bindings=False):
                 self._wake.clear()
 
     async def _beat(self) -> None:
-        """Read what is new, then draw it."""
+        """Read what is new, then draw it; one at a time, since a feed is not read by two threads."""
+        async with self._beating:
+            await self._read_and_draw()
+
+    async def _read_and_draw(self) -> None:
         driver = self._driver
         if isinstance(driver, MeteredDriver) and is_closed(driver.fileno):
             self.exit(129)
