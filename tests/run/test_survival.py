@@ -1,0 +1,136 @@
+"""A run outlives what starts it, and what kills it costs no step and no bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.live import SMALL, at_step, ended, losses, resume, start, until
+from tui_gpt.checkpoints import manifest
+from tui_gpt.run.folder import RunFolder, runs_in
+
+STEPS = 120
+TRIALS = int(os.environ.get("GPT_TUI_KILL_TRIALS", "3"))
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("survival")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(workspace: Path) -> dict[int, float | None]:
+    folder = start(workspace, f"training.duration={STEPS}")
+    assert ended(folder).state == "finished"
+    curve = losses(folder)
+    assert sorted(curve) == list(range(1, STEPS + 1))
+    return curve
+
+
+def test_stop_at_and_resume_give_the_same_losses_to_the_bit(
+    workspace: Path, uninterrupted: dict[int, float | None]
+) -> None:
+    folder = start(workspace, f"training.duration={STEPS}", stop_at=53)
+    status = ended(folder)
+    assert (status.state, status.step) == ("stopped", 53)
+    assert manifest.newest(folder.checkpoints, ["full"]).step == 53
+    resume(folder)
+    assert ended(folder).state == "finished"
+    assert losses(folder) == uninterrupted
+
+
+def test_another_split_of_the_step_sees_the_same_tokens_and_differs_by_rounding_only(workspace: Path) -> None:
+    curves = []
+    for micro, accumulation in ((4, 1), (1, 4)):
+        folder = start(
+            workspace,
+            "training.duration=30",
+            "model.dropout=0",
+            f"training.micro_batch_size={micro}",
+            f"training.accumulation_steps={accumulation}",
+        )
+        assert ended(folder).state == "finished"
+        curves.append(losses(folder))
+    assert curves[0] == pytest.approx(curves[1], abs=1e-4)
+
+
+@pytest.mark.timeout(120 + 60 * TRIALS)
+@pytest.mark.parametrize("trial", range(TRIALS))
+def test_kill_9_at_a_random_moment_loses_no_step_and_no_bit(
+    workspace: Path, uninterrupted: dict[int, float | None], trial: int
+) -> None:
+    chance = random.Random(trial)
+    folder = start(workspace, f"training.duration={STEPS}")
+    status = at_step(folder, chance.randint(0, STEPS - 30))
+    victims = chance.choice(
+        [status.trainer_pids, (status.supervisor_pid,), (status.supervisor_pid, *status.trainer_pids)]
+    )
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not folder.is_locked(), "a free lock")
+    assert folder.state() in ("crashed", "failed", "finished")
+    newest = manifest.newest(folder.checkpoints, ["full"])
+    if newest is not None:
+        manifest.verify(newest.path)
+        logged = {line.step for line in folder.read_metrics()}
+        assert logged >= set(range(1, newest.step + 1)), "a step is missing before a checkpoint"
+    if folder.state() != "finished":
+        resume(folder)
+        assert ended(folder).state == "finished"
+    assert losses(folder) == uninterrupted
+    assert not list(folder.path.glob(".partial-*"))
+
+
+def test_a_killed_trainer_is_recorded_with_its_signal(workspace: Path) -> None:
+    folder = start(workspace, "training.duration=100000")
+    os.kill(at_step(folder, 1).trainer_pids[0], signal.SIGKILL)
+    status = ended(folder)
+    assert status.state == "failed"
+    assert status.failure is not None and status.failure.signal == "SIGKILL"
+
+
+def test_an_orphaned_trainer_saves_before_it_ends(workspace: Path) -> None:
+    folder = start(workspace, "training.duration=100000", "checkpoints.every=0")
+    os.kill(at_step(folder, 3).supervisor_pid, signal.SIGKILL)
+    until(lambda: not folder.is_locked(), "a free lock")
+    assert folder.state() == "crashed"
+    newest = manifest.newest(folder.checkpoints, ["full"])
+    assert newest is not None and newest.step == folder.read_metrics()[-1].step
+
+
+def test_the_run_goes_on_when_the_session_that_started_it_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tui_gpt", "--workspace", str(tmp_path), "train", *SMALL, "training.duration=100000"]
+    shell = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    folder = until(lambda: (runs_in(tmp_path / "runs") or [None])[0], "a run")
+    before = at_step(folder, 1).step
+    os.killpg(shell.pid, signal.SIGKILL)
+    shell.wait()
+    at_step(folder, before + 20)
+    assert folder.state() == "running"
+    _stop(folder)
+
+
+def test_ctrl_c_saves_and_stops_with_exit_code_130(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tui_gpt", "--workspace", str(tmp_path), "train", *SMALL, "training.duration=100000"]
+    shell = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    folder = until(lambda: (runs_in(tmp_path / "runs") or [None])[0], "a run")
+    at_step(folder, 3)
+    shell.send_signal(signal.SIGINT)
+    assert shell.wait(60) == 130
+    status = ended(folder)
+    assert status.state == "stopped" and status.by_signal
+    assert manifest.newest(folder.checkpoints, ["full"]).step == status.step
+
+
+def _stop(folder: RunFolder) -> None:
+    from tui_gpt.run import commands
+    from tui_gpt.run.messages import Command
+
+    commands.send(folder, Command(name="stop"))
+    assert ended(folder).state == "stopped"

@@ -1,0 +1,144 @@
+"""The Python API: the same runs and checkpoints from a script or a notebook.
+
+`train` starts a supervised run as the command line does (by `python -m`, so no `__main__` guard is needed) and returns
+a `Run` to follow, wait for and command. `load_checkpoint` and `generate` compute in the caller's process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui_gpt import launch
+from tui_gpt.checkpoints import manifest
+from tui_gpt.config import Config, asked_for, field, set_key, to_dict
+from tui_gpt.errors import RunError
+from tui_gpt.run import commands
+from tui_gpt.run import folder as folders
+from tui_gpt.run.folder import RunFolder
+from tui_gpt.run.journal import JournalReader
+from tui_gpt.run.messages import FINAL_STATES, Command, CommandName, Eval, Event, Metrics, Sample, Status
+
+if TYPE_CHECKING:
+    from tui_gpt.checkpoints.state import Loaded
+
+POLL_SECONDS = 0.05
+
+
+class Run:
+    """A run, live or not. It goes on when this object, or the whole program, is gone."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"<Run {self.folder.id}: {self.state}>"
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+    @property
+    def state(self) -> str:
+        """`running`, `finished`, `crashed` …"""
+        return self.folder.state()
+
+    @property
+    def status(self) -> Status | None:
+        return self.folder.read_status()
+
+    @property
+    def metrics(self) -> list[Metrics]:
+        return self.folder.read_metrics()
+
+    @property
+    def evals(self) -> list[Eval]:
+        return self.folder.read_evals()
+
+    @property
+    def samples(self) -> list[Sample]:
+        return self.folder.read_samples()
+
+    @property
+    def checkpoints(self) -> list[manifest.CheckpointInfo]:
+        return manifest.list_checkpoints(self.folder.checkpoints)
+
+    def follow(self) -> Iterator[Metrics]:
+        """Each line of metrics as it is written, until the run ends."""
+        reader = JournalReader(self.folder.metrics, Metrics)
+        live = True
+        while live:
+            live = self.folder.is_locked()
+            yield from (line for line in reader.poll() if isinstance(line, Metrics))
+            if live:
+                time.sleep(POLL_SECONDS)
+
+    def wait(self, timeout_seconds: float | None = None) -> Status:
+        """Block until the run has ended. Raises TimeoutError, or RunError when it failed or crashed."""
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while self.folder.is_locked():
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"{self.folder.id} is still {self.state}")
+            time.sleep(POLL_SECONDS)
+        status = self.folder.read_status()
+        if status is None or status.state not in FINAL_STATES:
+            raise RunError("crashed: its supervisor and trainer were killed", where=self.folder.id)
+        if status.state == "failed":
+            raise RunError(f"failed: {status.message}", where=self.folder.id)
+        return status
+
+    def command(self, name: CommandName, timeout_seconds: float = 60.0) -> str:
+        """Ask the run to pause, resume, checkpoint, sample or stop; its answer. Raises RunError for a no, or none."""
+        reader = JournalReader(self.folder.events, Event)
+        reader.poll()
+        id = commands.send(self.folder, Command(name=name, sender="api"))
+        event = commands.wait_for_ack(self.folder, id, reader, timeout_seconds)
+        if event is None or not event.ok:
+            raise RunError(event.message if event else f"gave no answer to {name}", where=self.folder.id)
+        return event.message
+
+    def resume(self, changes: Mapping[str, Any] | None = None, *, stop_at: int | None = None) -> Run:
+        """Go on with a run that has ended, from its newest full checkpoint."""
+        corpus = self.folder.path.parent.parent / "corpus"
+        launch.resume(self.folder, corpus, dict(changes or {}), stop_at=stop_at)
+        return self
+
+
+def train(
+    config: Config | str = "pico",
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    workspace: Path | str = ".",
+    name: str | None = None,
+    stop_at: int | None = None,
+) -> Run:
+    """Start a run of a preset, a TOML file or a `Config`, with overrides such as {"optimizer.learning_rate": 1e-3}.
+
+    Raises UserError for what would refuse it at once.
+    """
+    asked = to_dict(config) if isinstance(config, Config) else asked_for(config)
+    for key, value in (overrides or {}).items():
+        set_key(asked, key, field(key).convert(value))
+    root = Path(workspace).absolute()
+    return Run(launch.start(root / "runs", root / "corpus", asked, name=name, stop_at=stop_at))
+
+
+def open_run(reference: str, *, workspace: Path | str = ".") -> Run:
+    """The run that a path, an id, or any part of one means. Raises RunError."""
+    return Run(folders.find(Path(workspace).absolute() / "runs", reference))
+
+
+def load_checkpoint(path: Path | str | Run, device: str = "cpu") -> Loaded:
+    """A verified checkpoint's model, tokenizer and config; a run means its newest. Raises CheckpointError."""
+    from tui_gpt.checkpoints.state import load_model
+
+    return load_model(manifest.locate(path.path if isinstance(path, Run) else Path(path).absolute()), device)
+
+
+def generate(checkpoint: Loaded, prompt: str = "", **options: Any) -> str:
+    """What the checkpoint writes after `prompt`; options as in `SamplingOptions`: tokens, temperature, top_k, seed …"""
+    from tui_gpt.sampling import SamplingOptions, generate_text
+
+    return generate_text(checkpoint.model, checkpoint.tokenizer, prompt, SamplingOptions(**options))
