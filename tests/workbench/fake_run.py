@@ -95,7 +95,12 @@ class FakeRun:
 
     def say(self, state: State, phase: str = "", **changes: Any) -> None:
         """Replace status.json."""
-        last = {"heartbeat": float(int(time.time())), "started": CLOCK - 300, "host": socket.gethostname(), "device": "cpu"}
+        last = {
+            "heartbeat": float(int(time.time())),
+            "started": CLOCK - 300,
+            "host": socket.gethostname(),
+            "device": "cpu",
+        }
         self.status = msgspec.structs.replace(
             self.status, **(last | {"state": state, "phase": phase, "step": self.step} | changes)
         )

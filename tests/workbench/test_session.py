@@ -13,7 +13,9 @@ import pytest
 from tests.workbench import fake_run
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = "import sys; from pathlib import Path; from tui_gpt.workbench import run_app; sys.exit(run_app(Path(sys.argv[1])))"
+PROGRAM = (
+    "import sys; from pathlib import Path; from tui_gpt.workbench import run_app; sys.exit(run_app(Path(sys.argv[1])))"
+)
 LEFT_SANE = (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1003l", b"\x1b[?2004l")
 
 
@@ -25,7 +27,12 @@ def terminal(workspace):
     def start(**environment: str) -> pexpect.spawn:
         env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), **environment}
         child = pexpect.spawn(
-            sys.executable, ["-c", PROGRAM, str(workspace)], dimensions=(40, 120), env=env, timeout=30, cwd=str(workspace)
+            sys.executable,
+            ["-c", PROGRAM, str(workspace)],
+            dimensions=(40, 120),
+            env=env,
+            timeout=30,
+            cwd=str(workspace),
         )
         children.append(child)
         child.expect(b"Config")

@@ -85,15 +85,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("filter_runs", ("/",), "filter", "show only runs whose line holds a text", RUNS),
     Action("log_y_runs", ("y",), "log-y", "overlay on a logarithmic axis, or a linear one", RUNS),
     # sampling
-    Action("generate", ("ctrl+g", "g"), "generate", "continue the text from its end", TALK),
-    Action("retry", ("ctrl+r", "r"), "retry", "take back what the model wrote last and write again", TALK),
-    Action("undo_text", ("ctrl+u", "u"), "undo", "take back what the model wrote last", TALK),
+    Action("generate", ("g", "ctrl+g"), "generate", "continue the text from its end", TALK),
+    Action("retry", ("r", "ctrl+r"), "retry", "take back what the model wrote last and write again", TALK),
+    Action("undo_text", ("u", "f8"), "undo", "take back what the model wrote last", TALK),
     Action("edit_text", ("i", "enter"), "write", "write in the text; esc leaves it", TALK),
     Action(
-        "settings", ("ctrl+o", "o"), "settings", "temperature, top-k, top-p, min-p, seed, length, completions", TALK
+        "settings", ("o", "ctrl+o"), "settings", "temperature, top-k, top-p, min-p, seed, length, completions", TALK
     ),
-    Action("checkpoint_picker", ("ctrl+k", "k"), "checkpoint", "choose which checkpoint speaks", TALK),
-    Action("chat_mode", ("ctrl+t", "m"), "turns", "write in turns, or in one text", TALK),
+    Action("checkpoint_picker", ("k", "f7"), "checkpoint", "choose which checkpoint speaks", TALK),
+    Action("chat_mode", ("m", "f6"), "turns", "write in turns, or in one text", TALK),
     Action("clear_text", ("D",), "clear", "empty the text", TALK),
     Action("unload", ("U",), "unload", "end the sampler and free its memory", TALK),
     # everywhere

@@ -12,7 +12,7 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import RenderableType
 from rich.segment import Segment
@@ -42,6 +42,9 @@ from tui_gpt.workbench.terminal import MeteredDriver, is_closed
 from tui_gpt.workbench.text import one_line, short, to_ascii
 from tui_gpt.workbench.themes import LOOKS, default_theme
 from tui_gpt.workbench.wire import tight
+
+if TYPE_CHECKING:
+    from tui_gpt.workbench.voice import Voice
 
 BEAT_SECONDS, IDLE_SECONDS = 0.5, 2.0
 BACKLOG = 4096  # characters on their way to the terminal, from where on it is let catch up
@@ -89,6 +92,7 @@ class Workbench(App[int], inherit_bindings=False):
         self.machine = Machine()
         self.facts: CorpusFacts | None = None
         self.speed: Speed | None = None
+        self.voice: Voice | None = None
         self.preparing = ""
         self.frozen = False
         self._run = run
@@ -176,7 +180,10 @@ class Workbench(App[int], inherit_bindings=False):
             return
         feed = self.feed
         if feed is not None:
+            known = feed.info
             await asyncio.to_thread(feed.poll)
+            if known is None and feed.info is not None:
+                self.study_draft()  # its corpus has been prepared: counts instead of estimates
             self._take_note(feed)
             if feed.is_live and time.monotonic() - self._machine_read > MACHINE_SECONDS:
                 await self._read_machine()
@@ -227,7 +234,9 @@ class Workbench(App[int], inherit_bindings=False):
     ) -> None:
         """A notice in the corner; errors stay longer."""
         sign = {"information": "", "warning": "▲ ", "error": "✗ "}[severity]
-        self.notify(sign + one_line(text), severity=severity, timeout=4 if severity == "information" else 12, markup=False)
+        self.notify(
+            sign + one_line(text), severity=severity, timeout=4 if severity == "information" else 12, markup=False
+        )
         if bell:
             self.bell()
 
@@ -311,6 +320,9 @@ class Workbench(App[int], inherit_bindings=False):
     def talk_to(self, folder: RunFolder) -> None:
         """Go to the sampling screen with this run's newest checkpoint."""
         self.show_screen("talk")
+        screen = self.screen
+        if isinstance(screen, WorkScreen):
+            screen.choose(folder)
 
     # ── the draft ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -499,4 +511,6 @@ class Workbench(App[int], inherit_bindings=False):
 
     def leave(self, code: int = 0) -> None:
         memory.save_view(memory.view_path(), self.view)
+        if self.voice is not None:
+            self.voice.close()
         self.exit(code)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, cast
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 Span = tuple[str, str]  # text, role
 Row = tuple[Span, ...]
 
-NO_STYLE = Style()  # rather than None, which Textual's filter for NO_COLOR dies on
 JOIN_GAP = 6  # moving the cursor costs about as many bytes as this many unchanged cells
 
 
@@ -167,14 +165,14 @@ class Canvas(Widget):
         self.redraw()
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width, ground = self.size.width, self.rich_style
         if y >= len(self._rows):
-            return Strip.blank(width, NO_STYLE)
+            return Strip.blank(width, ground)
         roles = self.workbench.roles
-        return Strip([Segment(text, roles[role]) for text, role in self._rows[y]], width)
+        return Strip([Segment(text, ground + roles[role]) for text, role in self._rows[y]], width)
 
 
-LIGHT, HEAVY = "╭─╮│╰╯", "┏━┓┃┗┛"
+LIGHT, HEAVY = tuple("╭─╮│╰╯"), tuple("┏━┓┃┗┛")
 
 
 def framed(

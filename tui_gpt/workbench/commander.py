@@ -65,7 +65,11 @@ class Commander:
         return next((ask for ask in self.asks if name in (None, ask.name)), None)
 
     @property
-    def word(self) -> str:
-        """`pausing…`, or nothing."""
-        ask = self.waiting()
-        return WORDS[ask.name] if ask else ""
+    def state_word(self) -> str:
+        """What stands in the state's place until the run has answered: `pausing…`, or nothing."""
+        return next((WORDS[ask.name] for ask in self.asks if ask.name in ("pause", "resume", "stop")), "")
+
+    @property
+    def side_words(self) -> list[str]:
+        """What is under way beside the state: `saving a checkpoint…`."""
+        return [WORDS[ask.name] for ask in self.asks if ask.name in ("checkpoint", "sample")]

@@ -19,6 +19,18 @@ from tui_gpt.workbench.series import Axis
 SMOOTHING = (0.0, 0.6, 0.9, 0.97, 0.99)
 
 
+class Talk(msgspec.Struct, omit_defaults=True):
+    """How the sampling screen draws."""
+
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    tokens: int = 128
+    seed: int = 1
+    completions: int = 1
+
+
 class View(msgspec.Struct, omit_defaults=True):
     """How the user looks at a run."""
 
@@ -29,6 +41,7 @@ class View(msgspec.Struct, omit_defaults=True):
     pane: str = "loss"
     maximised: bool = False
     order: str = "start"  # of the list of runs
+    talk: Talk = msgspec.field(default_factory=Talk)
 
     @property
     def weight(self) -> float:

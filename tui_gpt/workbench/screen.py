@@ -15,6 +15,7 @@ from tui_gpt.workbench.status import status_line
 from tui_gpt.workbench.text import one_line
 
 if TYPE_CHECKING:
+    from tui_gpt.run.folder import RunFolder
     from tui_gpt.workbench.app import Workbench
 
 Choice = tuple[str, str, object]  # a picker's line: label, detail, value
@@ -59,6 +60,9 @@ class WorkScreen(Screen[None]):
         """Bring everything on screen up to date; what did not change costs nothing."""
         for canvas in self.query(Canvas):
             canvas.redraw()
+
+    def choose(self, folder: RunFolder) -> None:
+        """Turn to this run, on the screen that can."""
 
     # text typed by the user
 
@@ -111,6 +115,10 @@ class WorkScreen(Screen[None]):
         """(action id, its word) for what one would do next."""
         raise NotImplementedError
 
+    def footer_key(self, keys: tuple[str, ...]) -> str:
+        """Which of an action's keys the footer names."""
+        return keys[0]
+
     def footer_row(self, width: int) -> Row:
         keymap = self.workbench.keymap
         spans: list[Span] = []
@@ -119,7 +127,7 @@ class WorkScreen(Screen[None]):
             keys = actions.keys_of(actions.BY_ID[name], keymap)
             if not keys:
                 continue
-            item: list[Span] = [(f" {actions.shown(keys[0])}", "key"), (f" {word} ", "dim")]
+            item: list[Span] = [(f" {actions.shown(self.footer_key(keys))}", "key"), (f" {word} ", "dim")]
             if row_width(spans) + row_width(item) + row_width(tail) + 2 > width:
                 spans.append((" …", "dim"))
                 break

@@ -31,7 +31,7 @@ def state_span(state: str, word: str = "") -> Span:
 def status_line(feed: RunFeed, commander: Commander, width: int, *, frozen: bool = False) -> Row:
     """`● running · step 120/3000 · loss 3.214 · …`, and how far it is at the right where there is room."""
     status, last = feed.status, feed.series.last
-    parts: list[list[Span]] = [[state_span(feed.state, commander.word)]]
+    parts: list[list[Span]] = [[state_span(feed.state, commander.state_word)]]
     if frozen:
         parts.append([("view frozen", "warn")])
     parts += _watchdog(feed, commander)
@@ -45,6 +45,7 @@ def status_line(feed: RunFeed, commander: Commander, width: int, *, frozen: bool
     elif status and feed.is_live and status.phase and status.phase not in ("training", feed.state):
         done = f" {status.fraction:.0%}" if status.fraction is not None else ""
         parts.append([(one_line(status.phase) + done, "text")])
+    parts += [[(word, "accent")] for word in commander.side_words]
     failure = feed.failure()
     if failure:
         parts.append([(one_line(failure), "bad")])

@@ -91,7 +91,7 @@ _TERMINAL = {
     "train": "bold cyan",
     "val": "yellow",
     "floor": "dim",
-    "prompt": "cyan",
+    "prompt": "bold cyan",
     "cursor": "reverse",
     "cursor-dim": "reverse",
     "tab": "reverse cyan",

@@ -20,13 +20,19 @@ from textual.strip import Strip
 RESET = "\x1b[0m"
 
 
-@lru_cache(1024)
-def _opening(style: Style | None, colors: ColorSystem | None) -> str:
-    """The code that takes the terminal from any style to this one."""
-    if style is None or colors is None:
+@lru_cache(4096)
+def _change(before: Style | None, after: Style | None, colors: ColorSystem | None) -> str:
+    """The codes from one style to another: the foreground alone where nothing else differs."""
+    if after is None or colors is None:
         return RESET
-    codes = style.render("\0", color_system=colors).partition("\0")[0]
-    return codes.replace("\x1b[", "\x1b[0;", 1) if codes.startswith("\x1b[") else RESET
+    if before is not None and before.bgcolor == after.bgcolor and before.without_color == after.without_color:
+        return _codes(Style(color=after.color or "default"), colors)
+    codes = _codes(after, colors)
+    return codes.replace("\x1b[", "\x1b[0;", 1) if codes else RESET
+
+
+def _codes(style: Style, colors: ColorSystem) -> str:
+    return style.render("\0", color_system=colors).partition("\0")[0]
 
 
 def tight(update: CompositorUpdate) -> CompositorUpdate:
@@ -44,21 +50,20 @@ class _Pen:
     def __init__(self, console: Console) -> None:
         self._colors = console._color_system
         self._out: list[str] = []
-        self._current = RESET
+        self._style: Style | None = None
 
     def move(self, x: int, y: int) -> None:
         self._out.append(Control.move_to(x, y).segment.text)
 
     def draw(self, strip: Strip) -> None:
-        for segment in strip:
-            opening = _opening(segment.style, self._colors)
-            if opening != self._current:
-                self._out.append(opening)
-                self._current = opening
-            self._out.append(segment.text)
+        for text, style, _ in strip:
+            if style != self._style:
+                self._out.append(_change(self._style, style, self._colors))
+                self._style = style
+            self._out.append(text)
 
     def finished(self) -> str:
-        return "".join(self._out) + ("" if self._current == RESET else RESET)
+        return "".join(self._out) + ("" if self._style is None else RESET)
 
 
 class TightCells(ChopsUpdate):
