@@ -48,6 +48,13 @@ def resume(
     if folder.is_locked():
         raise RunError("is already live", where=folder.id, do=f"gpt-tui attach {folder.id}")
     folder.read_info()  # refuses a run from a newer version
+    status = folder.read_status()
+    if status is not None and status.state == "finished" and "training.duration" not in (changes or {}):
+        raise RunError(
+            f"is finished, at step {status.step:,}",
+            where=folder.id,
+            do=f"To train it longer: gpt-tui train --resume {folder.id} --steps {2 * status.step}",
+        )
     asked = folder.read_asked()
     before = build(asked, str(folder.config))
     for key, value in (changes or {}).items():
