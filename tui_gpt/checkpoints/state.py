@@ -113,6 +113,7 @@ def write(shot: Snapshot, checkpoints: Path, before_publish: Callable[[], None])
     partial = checkpoints.parent / f".partial-{target.name}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    checkpoints.mkdir(exist_ok=True)
     try:
         tensors = [*shot.model.values(), *shot.optimizer.values()]
         _reserve(partial / "reserved", sum(tensor.nbytes for tensor in tensors) + len(shot.tokenizer_json) + (1 << 16))

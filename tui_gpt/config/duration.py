@@ -48,4 +48,4 @@ class Duration:
         return None
 
     def __str__(self) -> str:
-        return f"{self.amount:,.10g} {self.unit}".replace(",", "")
+        return f"{int(self.amount) if self.amount == int(self.amount) else self.amount} {self.unit}"

@@ -17,6 +17,7 @@ from tui_gpt.corpora import Shards, prepare
 from tui_gpt.errors import ConfigError
 
 MIN_STEPS_PER_EPOCH = 8
+OPENING_TOKENS = 8
 
 
 @dataclass
@@ -33,7 +34,15 @@ def prepare_run(asked: Asked, corpus_dir: Path, progress: Callable[[str, float |
     config = build(asked)
     shards = prepare(config.data, corpus_dir, progress)
     config, notes = fit(config, shards.info.train_tokens, by_hand=keys_of(asked))
+    if shards.info.documents == 1 and "sampling.prompts" not in keys_of(asked):
+        config = _prompted(config, shards)
     return Prepared(config, shards, notes)
+
+
+def _prompted(config: Config, shards: Shards) -> Config:
+    """A single document has no end of text before its end, so no sample can begin there: begin as the text does."""
+    opening = shards.tokenizer.decode(shards.train[:OPENING_TOKENS].tolist()).rstrip("\ufffd")
+    return msgspec.structs.replace(config, sampling=msgspec.structs.replace(config.sampling, prompts=(opening,)))
 
 
 def fit(config: Config, train_tokens: int, by_hand: dict[str, Any]) -> tuple[Config, list[str]]:

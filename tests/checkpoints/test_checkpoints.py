@@ -1,0 +1,177 @@
+"""Checkpoints: whole or not there, verified when opened, never a pickle, pruned without losing what matters."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from tests.live import ended, start
+from tui_gpt.checkpoints import manifest
+from tui_gpt.checkpoints.state import TrainingProgress, load_model, load_state, snapshot, write
+from tui_gpt.config import build
+from tui_gpt.corpora import make_tokenizer
+from tui_gpt.errors import CheckpointError
+from tui_gpt.model import GPT
+from tui_gpt.training.optimizers import make_optimizer
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = start(tmp_path_factory.mktemp("checkpoints"), "training.duration=6", "checkpoints.light_every=2")
+    assert ended(folder).state == "finished"
+    return folder.checkpoints
+
+
+@pytest.fixture
+def checkpoint(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained / "step-00000006", tmp_path / "step-00000006"))
+
+
+def test_a_run_leaves_full_and_light_checkpoints(trained: Path) -> None:
+    kinds = {info.step: info.kind for info in manifest.list_checkpoints(trained)}
+    assert kinds == {2: "light", 4: "light", 5: "full", 6: "full"}
+    assert not (trained / "step-00000002" / "optimizer.safetensors").exists()
+
+
+def test_a_checkpoint_is_self_contained(checkpoint: Path) -> None:
+    loaded = load_model(checkpoint)
+    assert loaded.config.model.n_embd == 16 and loaded.manifest.step == 6
+    ids = loaded.tokenizer.encode("hello")
+    assert loaded.tokenizer.decode(ids) == "hello"
+    assert loaded.model(torch.tensor([ids.tolist()])).shape == (1, 5, 257)
+
+
+def test_nothing_can_be_resumed_from_weights_alone(trained: Path) -> None:
+    light = trained / "step-00000002"
+    with pytest.raises(CheckpointError, match="is a light checkpoint"):
+        load_state(light, *_fresh(load_model(light).config))
+
+
+def _fresh(config) -> tuple[GPT, torch.optim.Optimizer]:  # type: ignore[no-untyped-def]
+    model = GPT(config.model, 257)
+    return model, make_optimizer(model, config.optimizer)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors", "config.toml", "tokenizer.json"])
+@pytest.mark.parametrize("harm", ["truncated", "flipped", "removed"])
+def test_damage_is_found_and_named(checkpoint: Path, file: str, harm: str) -> None:
+    path = checkpoint / file
+    data = bytearray(path.read_bytes())
+    if harm == "truncated":
+        path.write_bytes(data[:-1])
+    elif harm == "flipped":
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    else:
+        path.unlink()
+    with pytest.raises(CheckpointError, match=file):
+        load_model(checkpoint)
+
+
+def test_a_foreign_folder_a_pickle_and_a_newer_format_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="does not exist"):
+        manifest.locate(tmp_path / "absent")
+    (tmp_path / "foreign").mkdir()
+    with pytest.raises(CheckpointError, match=r"is not a checkpoint: it has no manifest\.json"):
+        manifest.locate(tmp_path / "foreign")
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="pickles .* are never opened"):
+        manifest.locate(tmp_path / "model.pt")
+    newer = msgspec.json.decode((checkpoint / manifest.MANIFEST).read_bytes()) | {"format_version": 99}
+    (checkpoint / manifest.MANIFEST).write_bytes(msgspec.json.encode(newer))
+    with pytest.raises(CheckpointError, match="newer gpt-tui"):
+        load_model(checkpoint)
+    (checkpoint / manifest.MANIFEST).write_text("{")
+    with pytest.raises(CheckpointError, match="damaged manifest"):
+        load_model(checkpoint)
+
+
+def test_weights_that_do_not_fit_their_config_are_named(checkpoint: Path) -> None:
+    config = (checkpoint / "config.toml").read_text().replace("n_embd = 16", "n_embd = 32")
+    (checkpoint / "config.toml").write_text(config)
+    old = manifest.read_manifest(checkpoint)
+    path = checkpoint / "config.toml"
+    entry = manifest.FileEntry(bytes=path.stat().st_size, xxh3_128=manifest.digest(path))
+    changed = msgspec.structs.replace(old, files=old.files | {"config.toml": entry})
+    (checkpoint / manifest.MANIFEST).write_bytes(msgspec.json.encode(changed))
+    with pytest.raises(CheckpointError, match="does not fit its config"):
+        load_model(checkpoint)
+
+
+def test_a_state_comes_back_to_the_bit(tmp_path: Path) -> None:
+    config = build({"model": {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8}})
+    tokenizer = make_tokenizer("byte", iter(["text"]), lambda *_: None)
+    torch.manual_seed(3)
+    model, optimizer = _fresh(config)
+    tokens = torch.randint(0, 257, (2, 8))
+    for _ in range(3):
+        model(tokens, tokens).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    progress = TrainingProgress(step=3, tokens=48, elapsed_seconds=1.5, best_val_loss=2.0)
+    shot = snapshot("full", config, tokenizer.to_json(), model, optimizer, progress, val_loss=2.0)
+    path = write(shot, tmp_path / "checkpoints", lambda: None)
+    again, again_optimizer = _fresh(config)
+    assert load_state(path, again, again_optimizer) == progress
+    for one, other in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+        for key, value in optimizer.state[one].items():
+            assert torch.equal(value, again_optimizer.state[other][key]), key
+
+
+def _shots(tmp_path: Path, kinds: dict[int, tuple[str, float | None]]) -> Path:
+    checkpoints = tmp_path / "checkpoints"
+    for step, (kind, val_loss) in kinds.items():
+        path = manifest.step_folder(checkpoints, step)
+        path.mkdir(parents=True)
+        text = manifest.Manifest(
+            kind=kind, step=step, tokens=step, vocab_size=2, parameters=1, files={}, val_loss=val_loss
+        )
+        (path / manifest.MANIFEST).write_bytes(msgspec.json.encode(text))
+    return checkpoints
+
+
+def test_pruning_keeps_the_last_fulls_all_lights_and_the_best(tmp_path: Path) -> None:
+    checkpoints = _shots(
+        tmp_path,
+        {
+            1: ("full", 1.0),
+            2: ("light", None),
+            3: ("full", 3.0),
+            4: ("best", 2.0),
+            5: ("full", None),
+            6: ("full", None),
+            7: ("full", 1.5),
+        },
+    )
+    gone = {info.step for info in manifest.prune(checkpoints, keep=3)}
+    assert gone == {3, 4}
+    assert [info.step for info in manifest.list_checkpoints(checkpoints)] == [1, 2, 5, 6, 7]
+
+
+def test_pruning_never_keeps_fewer_than_two_fulls(tmp_path: Path) -> None:
+    checkpoints = _shots(tmp_path, {step: ("full", None) for step in range(1, 5)})
+    manifest.prune(checkpoints, keep=0)
+    assert [info.step for info in manifest.list_checkpoints(checkpoints)] == [3, 4]
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = build({"model": {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8}})
+    model, optimizer = _fresh(config)
+    tokenizer = make_tokenizer("byte", iter(["text"]), lambda *_: None)
+    shot = snapshot(
+        "full", config, tokenizer.to_json(), model, optimizer, TrainingProgress(step=1, tokens=1, elapsed_seconds=0)
+    )
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(shot, tmp_path / "checkpoints", lambda: None)
+    assert list(tmp_path.rglob("*step*")) == []

@@ -1,0 +1,209 @@
+"""The command line as a user meets it: in processes, by exit code, stdout, stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.live import SMALL, ended, start
+from tui_gpt.run.folder import RunFolder
+
+READ_ONLY = os.geteuid() != 0  # root writes everywhere
+
+
+def gpt_tui(workspace: Path, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tui_gpt", "--workspace", str(workspace), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, cwd=workspace, **options)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    workspace = tmp_path_factory.mktemp("cli")
+    folder = start(workspace, "training.duration=20")
+    assert ended(folder).state == "finished"
+    return folder
+
+
+def workspace_of(run: RunFolder) -> Path:
+    return run.path.parent.parent
+
+
+def test_train_json_is_one_object_a_line_and_exits_0(tmp_path: Path) -> None:
+    done = gpt_tui(tmp_path, "train", *SMALL, "--steps", "20", "--json")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = {line["type"] for line in lines}
+    assert kinds == {"event", "metrics", "eval", "sample", "status"}
+    assert [line["step"] for line in lines if line["type"] == "metrics"] == list(range(1, 21))
+    assert lines[-1]["type"] == "status" and lines[-1]["state"] == "finished"
+
+
+def test_stop_at_ends_with_0_and_says_so(tmp_path: Path) -> None:
+    done = gpt_tui(tmp_path, "train", *SMALL, "--steps", "50", "--stop-at", "7")
+    assert done.returncode == 0
+    assert "stopped at step 7, as --stop-at asked" in done.stderr and not done.stdout
+    again = gpt_tui(tmp_path, "train", "--resume", "pico", "--stop-at", "9")
+    assert again.returncode == 0 and "step 9" in again.stderr
+
+
+def test_runs_and_status_in_json(run: RunFolder) -> None:
+    (row,) = json.loads(gpt_tui(workspace_of(run), "runs", "--json").stdout)
+    assert row["run"] == run.id and row["state"] == "finished" and row["step"] == 20
+    status = json.loads(gpt_tui(workspace_of(run), "status", "--json").stdout)
+    assert status["state"] == "finished" and {c["step"] for c in status["checkpoints"]} >= {20}
+
+
+def test_sample_prints_the_same_text_twice_and_another_with_another_seed(run: RunFolder) -> None:
+    options = ["sample", run.id, "--prompt", "A model", "--tokens", "30", "--temperature", "1"]
+    one, two, other = (gpt_tui(workspace_of(run), *options, "--seed", seed) for seed in ("1", "1", "2"))
+    assert one.returncode == 0 and one.stdout.startswith("A model")
+    assert one.stdout == two.stdout != other.stdout
+    older = run.checkpoints / "step-00000015"
+    assert json.loads(gpt_tui(workspace_of(run), "sample", str(older), "--json").stdout)["step"] == 15
+
+
+def test_eval_scores_the_whole_validation_split(run: RunFolder) -> None:
+    result = json.loads(gpt_tui(workspace_of(run), "eval", run.id, "--json").stdout)
+    assert result["whole"] and result["val_loss"] == pytest.approx(run.read_evals()[-1].val_loss, rel=1e-5)
+
+
+def test_corpus_prepare_prints_flat_integers(tmp_path: Path) -> None:
+    facts = json.loads(gpt_tui(tmp_path, "corpus", "prepare", "tiny", "--tokenizer", "byte", "--json").stdout)
+    assert facts["tokens"] == facts["train_tokens"] + facts["val_tokens"] and facts["documents"] == 1
+    (tmp_path / "book.txt").write_text("Call me Ishmael. " * 30)
+    assert gpt_tui(tmp_path, "corpus", "add", "whale", "book.txt").returncode == 0
+    names = [entry["name"] for entry in json.loads(gpt_tui(tmp_path, "corpus", "list", "--json").stdout)]
+    assert {"stories", "tiny", "whale"} <= set(names)
+    assert "Ishmael" in gpt_tui(tmp_path, "corpus", "info", "whale").stdout
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace full of what users get wrong."""
+    place = tmp_path_factory.mktemp("odd")
+    (place / "empty.txt").write_text("")
+    (place / "binary.txt").write_bytes(b"\x00\x01\xff\xfe" * 100)
+    (place / "nothing").mkdir()
+    (place / "typo.toml").write_text("[model]\nn_laier = 3\n")
+    (place / "model.pt").write_bytes(b"\x80\x04pickle")
+    (place / "foreign").mkdir()
+    return place
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "--corpus", "absent.txt"], "absent.txt"),
+        (["train", "--corpus", "./empty.txt"], "empty"),
+        (["train", "--corpus", "./binary.txt"], "binary"),
+        (["train", "--corpus", "./nothing"], "nothing"),
+        (["train", "--corpus", "verdict"], "verdict"),
+        (["train", "--corpus", "storys"], "stories"),
+        (["train", "--config", "typo.toml"], "Did you mean model.n_layer?"),
+        (["train", "--config", "absent.toml"], "neither a preset nor a file"),
+        (["train", "model.n_embd=130"], "not divisible by model.n_head"),
+        (["train", "optimizer.learning_rate=-1"], "Allowed: a number, above 0"),
+        (["train", "data.tokenizer=wordpiece"], "wordpiece"),
+        (["train", "--steps", "3", "--epochs", "2"], "one of --steps"),
+        (["train", "--name", "../../x", "data.corpus=tiny"], "cannot be a run name"),
+        (["train", "--resume", "absent"], "no run is called 'absent'"),
+        (["train", "--init-from", "foreign"], "is not a checkpoint"),
+        (["sample", "model.pt"], "pickles"),
+        (["sample", "foreign"], "is not a checkpoint"),
+        (["sample", "runs/absent"], "does not exist"),
+        (["status"], "there is no run yet"),
+        (["pause", "absent"], "no run is called"),
+        (["corpus", "add", "../../x", "binary.txt"], "../../x"),
+        (["corpus", "info", "absent"], "absent"),
+        (["trian"], "Did you mean train?"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_with_exit_code_2(odd: Path, arguments: list[str], says: str) -> None:
+    done = gpt_tui(odd, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr and "Traceback" not in done.stderr and not done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1 or arguments == ["trian"]
+    assert not (odd / "runs").exists() or not any((odd / "runs").iterdir())
+
+
+def test_a_corpus_too_short_fails_with_its_count(tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("a")
+    done = gpt_tui(tmp_path, "train", *SMALL, "--corpus", "./short.txt")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "tokens" in done.stderr and "failed" in done.stderr
+
+
+def test_a_runs_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    done = gpt_tui(tmp_path, "train", *SMALL)
+    assert done.returncode == 2 and "no run can be created here" in done.stderr
+
+
+def test_a_run_from_a_newer_version_is_refused(run: RunFolder, tmp_path: Path) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(run.path, tmp_path / "runs" / "20300101-000000-newer"))
+    info = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps(info | {"schema_version": 99}))
+    for arguments in (["status", "newer"], ["train", "--resume", "newer", "--steps", "40"], ["sample", "newer"]):
+        done = gpt_tui(tmp_path, *arguments)
+        assert done.returncode == 2 and "newer gpt-tui" in done.stderr
+
+
+def test_delete_asks_and_rename_keeps_the_date(run: RunFolder, tmp_path: Path) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(run.path, tmp_path / "runs" / run.id))
+    assert gpt_tui(tmp_path, "delete", run.id, input="n\n").returncode == 130 and copy.exists()
+    renamed = gpt_tui(tmp_path, "rename", run.id, "baseline").stdout.strip()
+    assert renamed == run.id[:16] + "baseline"
+    assert gpt_tui(tmp_path, "delete", "baseline", "--yes").returncode == 0
+    assert not any((tmp_path / "runs").iterdir())
+
+
+def test_nothing_without_a_torch_room_loads_torch_or_numpy(tmp_path: Path) -> None:
+    code = (
+        "import sys; import tui_gpt, tui_gpt.cli, tui_gpt.api, tui_gpt.launch, tui_gpt.hardware, tui_gpt.checkpoints;"
+        "import tui_gpt.cli.train, tui_gpt.cli.sample, tui_gpt.cli.corpus, tui_gpt.cli.doctor, tui_gpt.cli.runs;"
+        "import tui_gpt.cli.live, tui_gpt.cli.evaluate, tui_gpt.run.supervisor, tui_gpt.workbench;"
+        "print([name for name in ('torch', 'numpy', 'tiktoken', 'tokenizers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_python_api_trains_waits_and_generates(tmp_path: Path) -> None:
+    script = f"""
+import tui_gpt
+run = tui_gpt.train(overrides=dict(item.split("=", 1) for item in []) | {{
+    "model.n_layer": 1, "model.n_embd": 16, "model.n_head": 2, "data.corpus": "tiny", "data.tokenizer": "byte",
+    "training.duration": "12 steps", "training.threads": 1}}, workspace={str(tmp_path)!r})
+steps = [line.step for line in run.follow()]
+status = run.wait(60)
+loaded = tui_gpt.load_checkpoint(run)
+text = tui_gpt.generate(loaded, "A model", tokens=10, seed=1)
+assert text == tui_gpt.generate(loaded, "A model", tokens=10, seed=1)
+print(status.state, steps[-1], run.checkpoints[-1].step)
+try:
+    tui_gpt.train(overrides={{"model.n_laier": 1}})
+except tui_gpt.UserError as error:
+    print(error)
+"""
+    file = tmp_path / "script.py"
+    file.write_text(script)
+    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout.splitlines()[0] == "finished 12 12", done.stderr
+    assert "Did you mean model.n_layer?" in done.stdout
+
+
+def test_doctor_proves_the_installation(tmp_path: Path) -> None:
+    done = gpt_tui(tmp_path, "doctor", "--json")
+    findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert done.returncode == 0
+    assert findings["training"]["level"] == "ok" and "20 steps" in findings["training"]["found"]
+    assert {"Python", "CPU", "PyTorch", "GPU", "disk", "logout", "terminal"} <= set(findings)

@@ -1,0 +1,146 @@
+"""The config: built on presets, overridden by key, refused with file, key, value and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_gpt.config import (
+    PRESETS,
+    PURPOSES,
+    Duration,
+    asked_for,
+    build,
+    changed_keys,
+    check_resumable,
+    field,
+    fields,
+    override,
+    read_toml,
+    to_dict,
+    to_toml,
+)
+from tui_gpt.errors import ConfigError
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_builds_has_a_purpose_and_survives_toml(preset: str, tmp_path: Path) -> None:
+    config = build({"preset": preset})
+    file = tmp_path / "config.toml"
+    file.write_text(to_toml(to_dict(config)), "utf-8")
+    assert build(read_toml(file)) == config
+    assert PURPOSES[preset]
+
+
+def test_every_field_has_help_and_a_description_of_what_is_allowed() -> None:
+    assert len(fields()) > 40
+    for item in fields().values():
+        assert item.help and item.allowed
+        assert item.convert(item.default) == item.default
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("model.n_layr=3", "Did you mean model.n_layer?"),
+        ("n_layer=3", "Did you mean model.n_layer?"),
+        ("optimiser.learning_rate=1", "Did you mean optimizer.learning_rate?"),
+        ("optimizer.learning_rate=-1", "optimizer.learning_rate = -1.0 is not allowed. Allowed: a number, above 0"),
+        ("optimizer.learning_rate=nan", "is not allowed"),
+        ("model.n_layer=0", "a whole number, at least 1 and at most 512"),
+        ("model.n_layer=2.5", "a whole number"),
+        ("model.architecture=lstm", "Allowed: modern or gpt2"),
+        ("model.tied=maybe", "true or false"),
+        ("training.compile", "section.key=value"),
+        ("training.duration=3 fortnights", "is not a duration"),
+        ("training.duration=0", "is not a duration"),
+        ("training.duration=2.5 steps", "is not a duration"),
+        ("model.n_embd=130", "not divisible by model.n_head = 4. Try model.n_embd = 132"),
+        ("model.n_kv_head=3", "not divisible by model.n_kv_head"),
+        ("preset=huge", "Presets: pico"),
+    ],
+)
+def test_a_wrong_override_is_refused_with_what_to_do(assignment: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(override({}, [assignment]))
+    assert says in str(caught.value)
+
+
+def test_an_odd_head_width_is_refused_for_rope() -> None:
+    with pytest.raises(ConfigError, match="RoPE turns channels in pairs"):
+        build({"model": {"n_embd": 12, "n_head": 4}})
+
+
+def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("[model]\nn_layer = \n")
+    with pytest.raises(ConfigError, match=r"run\.toml: is not valid TOML: .*line 2"):
+        asked_for(str(file))
+    file.write_text("[model]\nn_laier = 3\n")
+    with pytest.raises(ConfigError, match=r"run\.toml: unknown key model\.n_laier\. Did you mean model\.n_layer"):
+        build(asked_for(str(file)), str(file))
+    file.write_text("model = 3\n")
+    with pytest.raises(ConfigError, match="model is a table"):
+        build(asked_for(str(file)), str(file))
+    with pytest.raises(ConfigError, match="neither a preset nor a file"):
+        asked_for(str(tmp_path / "absent.toml"))
+
+
+def test_values_are_parsed_as_toml_or_taken_as_text() -> None:
+    asked = override(
+        {},
+        [
+            "data.tokenizer=gpt2",
+            "training.duration=3 epochs",
+            'sampling.prompts=["a, b", "c"]',
+            "model.tied=true",
+            "optimizer.learning_rate=1e-3",
+            "data.corpus=1984",
+        ],
+    )
+    config = build(asked)
+    assert (config.data.tokenizer, config.data.corpus) == ("gpt2", "1984")
+    assert config.training.duration == "3 epochs"
+    assert config.sampling.prompts == ("a, b", "c")
+    assert config.model.tied is True and config.optimizer.learning_rate == 1e-3
+
+
+def test_gpt2_ties_its_head_unless_told_otherwise() -> None:
+    assert build({"model": {"architecture": "gpt2"}}).model.tied is True
+    with pytest.raises(ConfigError, match="tied"):
+        build({"model": {"architecture": "gpt2", "tied": False}})
+
+
+@given(st.floats(0.5, 1e6), st.sampled_from(["k", "M", "B", ""]))
+def test_durations_survive_their_own_text(amount: float, scale: str) -> None:
+    duration = Duration.parse(f"{round(amount)}{scale} tokens" if round(amount) else "1 tokens")
+    assert Duration.parse(str(duration)) == duration
+
+
+def test_durations_in_steps() -> None:
+    kinds = {"2000": 2000, "7 steps": 7, "1 epoch": 10, "2.5 epochs": 24, "50k tokens": 49, "30 minutes": None}
+    for text, steps in kinds.items():
+        assert Duration.parse(text).steps(tokens_per_step=1024, steps_per_epoch=9.5) == steps
+
+
+def test_a_resume_may_change_how_long_and_how_but_never_what() -> None:
+    before = build({})
+    longer = build(override({}, ["training.duration=9 epochs", "training.threads=4", "sampling.temperature=1"]))
+    check_resumable(before, longer)
+    assert changed_keys(before, longer) == ["training.duration", "training.threads", "sampling.temperature"]
+    with pytest.raises(ConfigError, match=r"cannot change model\.n_layer, training\.seed"):
+        check_resumable(before, build(override({}, ["model.n_layer=2", "training.seed=2"])))
+    split = ["training.micro_batch_size=4", "training.accumulation_steps=4"]
+    check_resumable(before, build(override({}, split)))
+    with pytest.raises(ConfigError, match="micro_batch_size × accumulation_steps"):
+        check_resumable(before, build(override({}, split[:1])))
+
+
+def test_field_parses_what_a_form_holds() -> None:
+    assert field("training.eval_every").parse("0") == 0
+    assert field("sampling.prompts").parse("Once upon") == ("Once upon",)
+    with pytest.raises(ConfigError):
+        field("training.eval_every").parse("")

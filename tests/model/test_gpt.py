@@ -1,0 +1,88 @@
+"""The GPT: known sizes, causality, cached generation, padding that never counts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tui_gpt.config import ModelConfig, build
+from tui_gpt.config.estimates import parameters
+from tui_gpt.model import GPT, KVCache
+
+VOCABULARIES = {"pico": 1024, "nano": 4096}
+SIZES = {"gpt2": 124_439_808, "gpt2-medium": 354_823_168, "gpt2-large": 774_030_080, "gpt2-xl": 1_557_611_200}
+
+
+def small(architecture: str, vocab_size: int = 50, **changes: object) -> GPT:
+    torch.manual_seed(0)
+    settings = {"n_layer": 2, "n_head": 4, "n_embd": 32, "context_length": 24, "tied": architecture == "gpt2"}
+    model = GPT(ModelConfig(architecture=architecture, **settings | changes), vocab_size)
+    with torch.no_grad():  # projections that start at zero would hide what attention does
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+    return model.eval()
+
+
+@pytest.mark.parametrize("preset", ["pico", "nano", "small", "medium", *SIZES])
+def test_parameters_match_the_closed_form_and_the_published_sizes(preset: str) -> None:
+    config = build({"preset": preset}).model
+    vocab_size = VOCABULARIES.get(preset, 50257)
+    with torch.device("meta"):
+        model = GPT(config, vocab_size)
+    assert model.num_parameters() == parameters(config, vocab_size) == SIZES.get(preset, model.num_parameters())
+
+
+@pytest.mark.parametrize("changes", [{}, {"n_kv_head": 2}, {"tied": True}])
+def test_no_position_sees_a_later_one(changes: dict) -> None:
+    model = small("modern", **changes)
+    tokens = torch.randint(0, 50, (2, 24))
+    later = tokens.clone()
+    later[:, 15:] = torch.randint(0, 50, (2, 9))
+    assert torch.allclose(model(tokens)[:, :15], model(later)[:, :15], atol=1e-6)
+
+
+@pytest.mark.parametrize(("architecture", "changes"), [("gpt2", {}), ("modern", {}), ("modern", {"n_kv_head": 1})])
+@torch.no_grad()
+def test_cached_steps_give_the_logits_of_one_pass(architecture: str, changes: dict) -> None:
+    model = small(architecture, **changes)
+    tokens = torch.randint(0, 50, (2, 24))
+    cache = KVCache(model.config, 2, 24, device=torch.device("cpu"), dtype=torch.float32)
+    pieces = [model(tokens[:, :7], cache=cache)] + [model(tokens[:, i : i + 1], cache=cache) for i in range(7, 24)]
+    assert torch.allclose(torch.cat(pieces, 1), model(tokens), atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "modern"])
+def test_loss_is_the_mean_cross_entropy_and_padding_is_no_part_of_it(architecture: str) -> None:
+    model = small(architecture)
+    tokens, targets = torch.randint(0, 50, (3, 10)), torch.randint(0, 50, (3, 10))
+    logits = model(tokens)
+    assert logits.shape == (3, 10, 50) and model.embedding.num_embeddings == 64
+    expected = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    assert torch.allclose(model(tokens, targets), expected)
+    model(tokens, targets).backward()
+    head = model.embedding.weight if model.head is None else model.head.weight
+    assert head.grad is not None and not head.grad[50:].any()
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "modern"])
+def test_a_new_model_is_nearly_undecided(architecture: str) -> None:
+    torch.manual_seed(0)
+    model = GPT(ModelConfig(architecture=architecture, tied=architecture == "gpt2"), 1000)
+    tokens = torch.randint(0, 1000, (4, 64))
+    assert model(tokens, tokens.roll(-1, 1)).item() == pytest.approx(math.log(1000), abs=0.2)
+
+
+def test_gpt2_scales_its_residual_projections_with_depth() -> None:
+    torch.manual_seed(0)
+    model = GPT(ModelConfig(architecture="gpt2", n_layer=8, n_embd=128, tied=True), 100)
+    assert float(model.blocks[0].mlp.projection.weight.std()) == pytest.approx(0.02 / math.sqrt(16), rel=0.05)
+
+
+def test_modern_caps_its_logits() -> None:
+    model = small("modern")
+    with torch.no_grad():
+        model.head.weight.mul_(1000)
+    assert float(model(torch.randint(0, 50, (1, 8))).abs().max()) <= 15.0

@@ -1,0 +1,93 @@
+"""Strategies and generation: the same seed gives the same text, filters keep what they promise, windows slide."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tui_gpt.config import ModelConfig
+from tui_gpt.corpora import make_tokenizer
+from tui_gpt.model import GPT
+from tui_gpt.sampling import SamplingOptions, generate, generate_text
+from tui_gpt.sampling.strategies import choose
+
+
+def draw(logits: torch.Tensor, times: int = 200, **options: float) -> set[int]:
+    generator = torch.Generator().manual_seed(0)
+    return {choose(logits, generator, **{"temperature": 1.0} | options) for _ in range(times)}
+
+
+LOGITS = torch.log(torch.tensor([0.5, 0.25, 0.15, 0.07, 0.03]))
+
+
+def test_temperature_zero_is_greedy_and_one_reaches_all() -> None:
+    assert draw(LOGITS, temperature=0.0) == {0}
+    assert draw(LOGITS) == {0, 1, 2, 3, 4}
+
+
+def test_filters_keep_what_they_promise() -> None:
+    assert draw(LOGITS, top_k=2) == {0, 1}
+    assert draw(LOGITS, top_p=0.7) == {0, 1}
+    assert draw(LOGITS, top_p=0.76) == {0, 1, 2}
+    assert draw(LOGITS, min_p=0.25) == {0, 1, 2}
+    assert draw(LOGITS, top_p=1e-6) == {0}
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), min_size=2, max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_any_logits_give_a_token(values: list[float]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    token = choose(torch.tensor(values), generator, temperature=0.7, top_k=3, top_p=0.9, min_p=0.05)
+    assert 0 <= token < len(values)
+
+
+@pytest.fixture(scope="module")
+def model() -> GPT:
+    torch.manual_seed(0)
+    model = GPT(ModelConfig(n_layer=2, n_head=2, n_embd=16, context_length=16), 257)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.5)
+    return model.eval()
+
+
+def test_the_same_seed_writes_the_same_text_far_past_the_context(model: GPT) -> None:
+    options = SamplingOptions(tokens=100, temperature=1.0, seed=5)
+    once, twice = list(generate(model, [1, 2], options)), list(generate(model, [1, 2], options))
+    assert once == twice and len(once) == 100
+    assert once != list(generate(model, [1, 2], SamplingOptions(tokens=100, temperature=1.0, seed=6)))
+
+
+@torch.inference_mode()
+def test_greedy_generation_is_the_likeliest_continuation_of_the_window(model: GPT) -> None:
+    prompt = [5, 6, 7]
+    written = list(generate(model, prompt, SamplingOptions(tokens=13, temperature=0)))
+    text = list(prompt)
+    for token in written:
+        assert token == int(model(torch.tensor([text]))[0, -1].argmax())
+        text.append(token)
+
+
+def test_a_prompt_longer_than_the_context_is_read_from_its_end(model: GPT) -> None:
+    options = SamplingOptions(tokens=5, temperature=0)
+    assert list(generate(model, list(range(40)), options)) == list(generate(model, list(range(24, 40)), options))
+
+
+def test_end_of_text_ends_unless_told_to_go_on(model: GPT) -> None:
+    first = next(generate(model, [9], SamplingOptions(temperature=0)))
+    assert list(generate(model, [9], SamplingOptions(tokens=9, temperature=0), end_of_text=first)) == [first]
+    on = list(generate(model, [9], SamplingOptions(tokens=9, temperature=0, ignore_end=True), end_of_text=first))
+    assert len(on) == 9
+
+
+def test_pieces_never_break_a_character(model: GPT) -> None:
+    from tui_gpt.sampling import stream_text
+
+    tokenizer = make_tokenizer("byte", iter(["text"]), lambda *_: None)
+    options = SamplingOptions(tokens=80, temperature=1.0, seed=1)
+    pieces = list(stream_text(model, tokenizer, "é", options))
+    ids = list(generate(model, tokenizer.encode("é").tolist(), options, end_of_text=tokenizer.end_of_text))
+    assert "".join(pieces) == tokenizer.decode([token for token in ids if token != tokenizer.end_of_text])
+    assert generate_text(model, tokenizer, "é", options) == "".join(pieces)

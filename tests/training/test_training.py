@@ -1,0 +1,199 @@
+"""The parts of a step: batches that are a function of (seed, step), exact accumulation, schedules, scoring."""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.live import ended, start
+from tui_gpt.config import ModelConfig, OptimizerConfig, ScheduleConfig, build, keys_of, override
+from tui_gpt.errors import ConfigError
+from tui_gpt.model import GPT
+from tui_gpt.training.batches import Batches, to_device
+from tui_gpt.training.compute import choose
+from tui_gpt.training.evaluation import evaluate
+from tui_gpt.training.optimizers import make_optimizer
+from tui_gpt.training.preparation import fit
+from tui_gpt.training.schedules import learning_rate, progress_after_warmup
+from tui_gpt.training.step import gradients, training_step
+
+CPU = torch.device("cpu")
+
+
+@given(tokens=st.integers(20, 400), context=st.integers(2, 19), sequences=st.integers(1, 9), seed=st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_an_epoch_sees_each_window_once_and_targets_are_inputs_shifted(
+    tokens: int, context: int, sequences: int, seed: int
+) -> None:
+    batches = Batches(np.arange(tokens, dtype=np.uint16), "windows", context, sequences, seed)
+    windows = (tokens - 1) // context
+    steps = -(-2 * windows // sequences)
+    starts = np.concatenate([batches.starts(step) for step in range(1, steps + 1)])
+    for epoch in (0, 1):
+        assert sorted(starts[epoch * windows : (epoch + 1) * windows]) == [place * context for place in range(windows)]
+    ((inputs, targets),) = to_device(batches.batch(1), 1, CPU)
+    assert inputs.shape == (sequences, context)
+    assert torch.equal(targets, inputs + 1)
+
+
+@pytest.mark.parametrize("mode", ["windows", "random"])
+def test_a_batch_is_a_function_of_seed_and_step(mode: str) -> None:
+    tokens = np.arange(1000, dtype=np.uint16)
+    one = Batches(tokens, mode, 8, 4, 1)
+    other = Batches(tokens, mode, 8, 4, 1)
+    for step in (40, 3, 90):
+        assert np.array_equal(one.batch(step), other.batch(step))
+    assert not np.array_equal(one.batch(1), Batches(tokens, mode, 8, 4, 2).batch(1))
+    assert one.batch(7).max() <= 999
+
+
+def test_accumulation_gives_the_gradient_of_one_big_batch() -> None:
+    torch.manual_seed(0)
+    model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=8), 50).double()
+    batch = np.random.default_rng(0).integers(0, 50, (6, 9))
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    found = []
+    for accumulation in (1, 3, 6):
+        model.zero_grad()
+        loss = gradients(model, scaler, to_device(batch, accumulation, CPU), nullcontext, lambda _: None)
+        found.append([loss, *(parameter.grad.clone() for parameter in model.parameters())])
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            assert torch.allclose(one.double(), two.double(), atol=1e-6)
+
+
+def test_a_step_clips_and_reports_the_norm_before_clipping() -> None:
+    torch.manual_seed(0)
+    model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=8), 50)
+    micro = to_device(np.random.default_rng(0).integers(0, 50, (2, 9)), 1, CPU)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    gradients(model, scaler, micro, nullcontext, lambda _: None)
+    expected = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in model.parameters()]))
+    model.zero_grad()
+    optimizer = make_optimizer(model, OptimizerConfig())
+    loss, norm = training_step(
+        model, list(model.parameters()), optimizer, scaler, micro,
+        autocast=nullcontext, grad_clip=0.01, before_micro_step=lambda _: None,
+    )  # fmt: skip
+    assert torch.allclose(norm, expected)
+    assert loss.item() == pytest.approx(math.log(50), abs=0.2)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_decay_is_for_matrices_only() -> None:
+    model = GPT(ModelConfig(architecture="gpt2", n_layer=1, n_head=2, n_embd=16, context_length=8, tied=True), 50)
+    decayed, rest = make_optimizer(model, OptimizerConfig()).param_groups
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert {names[id(p)].split(".")[-2] for p in decayed["params"]} == {"qkv", "projection", "expand"}
+    assert rest["weight_decay"] == 0 and len(rest["params"]) + len(decayed["params"]) == len(names)
+
+
+def test_the_cosine_warms_up_peaks_and_ends_at_its_floor() -> None:
+    schedule = ScheduleConfig(warmup_steps=10, min_lr_ratio=0.1)
+    rates = [learning_rate(schedule, 1.0, n, progress_after_warmup(schedule, n, 100)) for n in range(1, 101)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == 1.0 and rates[-1] == pytest.approx(0.1)
+    assert rates[54] == pytest.approx(0.55)
+    assert all(one >= other for one, other in zip(rates[9:], rates[10:], strict=False))
+
+
+@pytest.mark.parametrize("length", [3, 16, 17, 50, 81])
+def test_an_evaluation_scores_every_token_once(length: int) -> None:
+    torch.manual_seed(0)
+    model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=16), 50)
+    tokens = np.random.default_rng(length).integers(0, 50, length).astype(np.uint16)
+    lengths = np.full(50, 2)
+    result = evaluate(model, tokens, lengths, step=1, batch_size=3, max_tokens=0, autocast=nullcontext)
+    assert result is not None and result.whole and result.tokens == length - 1
+    assert model.training
+    with torch.no_grad():
+        nats = sum(
+            model(torch.tensor([tokens[s:e].tolist()]), torch.tensor([tokens[s + 1 : e + 1].tolist()])).item() * (e - s)
+            for s in range(0, length - 1, 16)
+            for e in [min(s + 16, length - 1)]
+        )
+    assert result.val_loss == pytest.approx(nats / (length - 1), rel=1e-5)
+    assert result.bits_per_byte == pytest.approx(result.val_loss / math.log(2) / 2, rel=1e-6)
+    assert result.perplexity == pytest.approx(math.exp(result.val_loss))
+
+
+def test_a_sampled_evaluation_says_so() -> None:
+    model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=16), 50)
+    tokens = np.zeros(1000, np.uint16)
+    result = evaluate(model, tokens, np.ones(50), step=1, batch_size=4, max_tokens=100, autocast=nullcontext)
+    assert result is not None and not result.whole and result.tokens == 96
+
+
+def test_presets_are_fitted_to_a_short_corpus_and_values_set_by_hand_are_not() -> None:
+    config, notes = fit(build({"preset": "nano"}), 4630, by_hand={})
+    assert config.training.micro_batch_size == 2 and config.model.context_length == 256
+    assert "8 steps" in notes[0]
+    config, notes = fit(build({}), 30, by_hand={})
+    assert (config.model.context_length, config.training.micro_batch_size, len(notes)) == (29, 1, 2)
+    asked = override({}, ["training.micro_batch_size=16"])
+    config, notes = fit(build(asked), 1000, by_hand=keys_of(asked))
+    assert config.training.micro_batch_size == 16 and not notes
+    asked = override({}, ["model.context_length=64"])
+    with pytest.raises(ConfigError, match="longer than the corpus, which has 30 training tokens"):
+        fit(build(asked), 30, by_hand=keys_of(asked))
+
+
+def test_what_a_cpu_cannot_do_is_refused() -> None:
+    threads = torch.get_num_threads()
+    try:
+        for assignment, says in {
+            "training.precision=fp16": "needs a GPU",
+            "training.device=mps": "Metal",
+            "training.device=tpu": "unknown",
+        }.items():
+            with pytest.raises(ConfigError, match=says):
+                choose(build(override({}, [assignment])).training)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_corpus_is_memorised(tmp_path: Path) -> None:
+    folder = start(
+        tmp_path,
+        "model.n_embd=64",
+        "model.dropout=0",
+        "model.context_length=32",
+        "optimizer.learning_rate=5e-3",
+        "training.duration=250",
+        "sampling.temperature=0",
+        "sampling.tokens=40",
+        "training.eval_every=0",
+        "checkpoints.every=0",
+    )
+    assert ended(folder).state == "finished"
+    lines = folder.read_metrics()
+    assert lines[0].loss > 5 and lines[-1].loss < 0.5
+    from tui_gpt.corpora import find_corpus
+
+    text = next(iter(find_corpus("tiny", tmp_path / "corpus").documents()))
+    assert text[8:28] == folder.read_samples()[-1].text[:20]
+
+
+def test_weights_can_start_a_new_run(tmp_path: Path) -> None:
+    first = start(tmp_path, "training.duration=10")
+    ended(first)
+    from tui_gpt.checkpoints import manifest
+    from tui_gpt.launch import start as launch_start
+
+    source = manifest.newest(first.checkpoints).path
+    asked = override(
+        {"training": {"init_from": str(source), "duration": 3}, "data": {"corpus": "tiny"}, "sampling": {"every": 0}}, []
+    )
+    second = launch_start(tmp_path / "runs", tmp_path / "corpus", asked)
+    assert ended(second).state == "finished"
+    assert second.read_config().model.n_embd == 16
+    assert second.read_info().parent == str(source)
+    assert second.read_metrics()[0].loss < first.read_metrics()[0].loss
+    with pytest.raises(ConfigError, match="differs from the checkpoint"):
+        launch_start(tmp_path / "runs", tmp_path / "corpus", override(asked, ["model.n_layer=3"]))
