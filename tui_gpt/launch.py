@@ -62,9 +62,7 @@ def resume(
     check_resumable(before, build(asked))
     if newest := manifest.newest(folder.checkpoints, ["full"]):
         manifest.read_manifest(newest.path)
-    request = StartRequest(
-        corpus_dir=str(corpus_dir.resolve()), resume=True, changes=changes or {}, stop_at=stop_at
-    )
+    request = StartRequest(corpus_dir=str(corpus_dir.resolve()), resume=True, changes=changes or {}, stop_at=stop_at)
     _supervise(folder, request)
     return folder
 
@@ -120,7 +118,14 @@ def _slug(corpus: str) -> str:
 
 def _supervise(folder: RunFolder, request: StartRequest) -> None:
     """Start the supervisor in a session of its own and wait for its first status. Raises RunError."""
-    argv = [sys.executable, "-P", "-m", "tui_gpt.run.supervisor", str(folder.path), msgspec.json.encode(request).decode()]
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "tui_gpt.run.supervisor",
+        str(folder.path),
+        msgspec.json.encode(request).decode(),
+    ]
     try:
         log = folder.log.open("ab")
     except OSError as error:

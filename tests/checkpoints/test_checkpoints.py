@@ -80,7 +80,7 @@ def test_a_foreign_folder_a_pickle_and_a_newer_format_are_refused(checkpoint: Pa
     with pytest.raises(CheckpointError, match=r"is not a checkpoint: it has no manifest\.json"):
         manifest.locate(tmp_path / "foreign")
     torch.save({"weights": torch.zeros(2)}, tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match="pickles .* are never opened"):
+    with pytest.raises(CheckpointError, match=r"pickles .* are never opened"):
         manifest.locate(tmp_path / "model.pt")
     newer = msgspec.json.decode((checkpoint / manifest.MANIFEST).read_bytes()) | {"format_version": 99}
     (checkpoint / manifest.MANIFEST).write_bytes(msgspec.json.encode(newer))
@@ -155,7 +155,7 @@ def test_pruning_keeps_the_last_fulls_all_lights_and_the_best(tmp_path: Path) ->
 
 
 def test_pruning_never_keeps_fewer_than_two_fulls(tmp_path: Path) -> None:
-    checkpoints = _shots(tmp_path, {step: ("full", None) for step in range(1, 5)})
+    checkpoints = _shots(tmp_path, dict.fromkeys(range(1, 5), ("full", None)))
     manifest.prune(checkpoints, keep=0)
     assert [info.step for info in manifest.list_checkpoints(checkpoints)] == [3, 4]
 

@@ -105,7 +105,16 @@ def test_an_orphaned_trainer_saves_before_it_ends(workspace: Path) -> None:
 
 
 def test_the_run_goes_on_when_the_session_that_started_it_is_killed(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tui_gpt", "--workspace", str(tmp_path), "train", *SMALL, "training.duration=100000"]
+    command = [
+        sys.executable,
+        "-m",
+        "tui_gpt",
+        "--workspace",
+        str(tmp_path),
+        "train",
+        *SMALL,
+        "training.duration=100000",
+    ]
     shell = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
     folder = until(lambda: (runs_in(tmp_path / "runs") or [None])[0], "a run")
     before = at_step(folder, 1).step
@@ -117,7 +126,16 @@ def test_the_run_goes_on_when_the_session_that_started_it_is_killed(tmp_path: Pa
 
 
 def test_ctrl_c_saves_and_stops_with_exit_code_130(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tui_gpt", "--workspace", str(tmp_path), "train", *SMALL, "training.duration=100000"]
+    command = [
+        sys.executable,
+        "-m",
+        "tui_gpt",
+        "--workspace",
+        str(tmp_path),
+        "train",
+        *SMALL,
+        "training.duration=100000",
+    ]
     shell = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     folder = until(lambda: (runs_in(tmp_path / "runs") or [None])[0], "a run")
     at_step(folder, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from contextlib import nullcontext
 from pathlib import Path
@@ -100,7 +101,7 @@ def test_the_cosine_warms_up_peaks_and_ends_at_its_floor() -> None:
     rates = [learning_rate(schedule, 1.0, n, progress_after_warmup(schedule, n, 100)) for n in range(1, 101)]
     assert rates[0] == pytest.approx(0.1) and rates[9] == 1.0 and rates[-1] == pytest.approx(0.1)
     assert rates[54] == pytest.approx(0.55)
-    assert all(one >= other for one, other in zip(rates[9:], rates[10:], strict=False))
+    assert all(one >= other for one, other in itertools.pairwise(rates[9:]))
 
 
 @pytest.mark.parametrize("length", [3, 16, 17, 50, 81])
@@ -188,7 +189,8 @@ def test_weights_can_start_a_new_run(tmp_path: Path) -> None:
 
     source = manifest.newest(first.checkpoints).path
     asked = override(
-        {"training": {"init_from": str(source), "duration": 3}, "data": {"corpus": "tiny"}, "sampling": {"every": 0}}, []
+        {"training": {"init_from": str(source), "duration": 3}, "data": {"corpus": "tiny"}, "sampling": {"every": 0}},
+        [],
     )
     second = launch_start(tmp_path / "runs", tmp_path / "corpus", asked)
     assert ended(second).state == "finished"

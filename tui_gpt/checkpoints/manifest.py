@@ -110,7 +110,7 @@ _OTHER = "Use another checkpoint of the run (`gpt-tui status RUN` lists them)"
 
 
 def digest(path: Path) -> str:
-    """xxh3_128 of a file: it finds damage at memory speed (a 1.5 GB checkpoint in well under 2 s); it is no signature."""
+    """xxh3_128 of a file: finds damage at memory speed (1.5 GB in well under 2 s); it is no signature."""
     import xxhash
 
     hasher = xxhash.xxh3_128()

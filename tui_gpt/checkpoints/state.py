@@ -89,7 +89,10 @@ def snapshot(
 
 
 def _to_host(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    copies = {name: torch.empty_like(tensor, device="cpu").copy_(tensor, non_blocking=True) for name, tensor in tensors.items()}
+    copies = {
+        name: torch.empty_like(tensor, device="cpu").copy_(tensor, non_blocking=True)
+        for name, tensor in tensors.items()
+    }
     if any(tensor.is_cuda for tensor in tensors.values()):
         torch.cuda.synchronize()
     return copies

@@ -33,7 +33,10 @@ COMMANDS = {
 
 
 @click.group(
-    cls=Group, commands_by_module=COMMANDS, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=Group,
+    commands_by_module=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @workspace_option
 @click.option("--ascii", is_flag=True, help="Draw the workbench with ASCII characters only.")

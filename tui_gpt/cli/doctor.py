@@ -132,7 +132,9 @@ def _gpt2_tokenizer(workspace: Workspace) -> Finding:
     kept = (cache_dir(workspace.corpus) / "tokenizers" / "gpt2.json").exists()
     if kept or os.environ.get("TIKTOKEN_CACHE_DIR"):
         return Finding("ok", "gpt2", "the gpt2 tokenizer is at hand")
-    return Finding("note", "gpt2", "the gpt2 tokenizer is downloaded once, on first use; char, byte and bpe:N need none")
+    return Finding(
+        "note", "gpt2", "the gpt2 tokenizer is downloaded once, on first use; char, byte and bpe:N need none"
+    )
 
 
 def _proof() -> Iterator[Finding]:

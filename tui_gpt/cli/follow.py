@@ -231,7 +231,9 @@ class PeopleView(View):
         colour = "red" if state in ("failed", "crashed") else "green"
         self._print(f"[{colour} bold]{state}[/]: {escape(message)}")
         if state in ("failed", "crashed"):
-            self._print(f"  [dim]log: {escape(str(self.folder.log))}; resume: gpt-tui train --resume {self.folder.id}[/]")
+            self._print(
+                f"  [dim]log: {escape(str(self.folder.log))}; resume: gpt-tui train --resume {self.folder.id}[/]"
+            )
         elif status and status.step:
             self._print(f"  [dim]talk to it: gpt-tui sample {self.folder.id} --tokens 200[/]")
 

@@ -77,7 +77,13 @@ def status_command(workspace: Workspace, run: str | None, as_json: bool) -> None
     checkpoints = manifest.list_checkpoints(folder.checkpoints)
     if as_json:
         listed = [
-            {"path": str(info.path), "kind": info.kind, "step": info.step, "val_loss": info.val_loss, "bytes": info.bytes}
+            {
+                "path": str(info.path),
+                "kind": info.kind,
+                "step": info.step,
+                "val_loss": info.val_loss,
+                "bytes": info.bytes,
+            }
             for info in checkpoints
         ]
         fields = msgspec.to_builtins(status) if status else {}

@@ -27,15 +27,25 @@ from tui_gpt.run.process import Channel, spawn
 @click.option("--tokens", type=click.IntRange(1), default=200, show_default=True, help="Tokens to write at most.")
 @click.option("--temperature", type=click.FloatRange(0, 100), help="0: always the likeliest token.")
 @click.option("--top-k", type=click.IntRange(0), help="Draw among the k likeliest tokens; 0: all.")
-@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Draw among the likeliest that hold this much.")
+@click.option(
+    "--top-p", type=click.FloatRange(0, 1, min_open=True), help="Draw among the likeliest that hold this much."
+)
 @click.option("--min-p", type=click.FloatRange(0, 1), help="Drop tokens below this share of the likeliest one's.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed writes the same text.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed writes the same text."
+)
 @click.option("-n", "--number", type=click.IntRange(1), default=1, help="Completions, each with the next seed.")
 @click.option("--ignore-end", is_flag=True, help="Go on past end of text: the next document begins.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @json_option
 def sample_command(
-    workspace: Workspace, reference: str | None, prompt: str | None, number: int, seed: int, as_json: bool, **options: Any
+    workspace: Workspace,
+    reference: str | None,
+    prompt: str | None,
+    number: int,
+    seed: int,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Let a checkpoint write. A run means its newest complete checkpoint, also while it is training."""
     checkpoint = find_checkpoint(reference, workspace)

@@ -104,7 +104,7 @@ def _walk(section: type[Section], prefix: str) -> Iterator[Field]:
             yield from _walk(annotation, f"{info.name}.")
             continue
         meta: msgspec.Meta = annotation.__metadata__[0]
-        default = info.default if info.default is not msgspec.NODEFAULT else info.default_factory()  # type: ignore[operator]
+        default = info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
         kind, choices = _kind(annotation)
         yield Field(
             key=prefix + info.name,
@@ -137,8 +137,12 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
 
 
 def _bounds(meta: msgspec.Meta) -> str:
-    low = f"at least {meta.ge:,.10g}" if meta.ge is not None else f"above {meta.gt:,.10g}" if meta.gt is not None else ""
-    high = f"at most {meta.le:,.10g}" if meta.le is not None else f"below {meta.lt:,.10g}" if meta.lt is not None else ""
+    low = (
+        f"at least {meta.ge:,.10g}" if meta.ge is not None else f"above {meta.gt:,.10g}" if meta.gt is not None else ""
+    )
+    high = (
+        f"at most {meta.le:,.10g}" if meta.le is not None else f"below {meta.lt:,.10g}" if meta.lt is not None else ""
+    )
     return " and ".join(part for part in (low, high) if part)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_GPT2 = {
+_GPT2: dict[str, Any] = {
     "optimizer": {"learning_rate": 6e-4, "beta2": 0.95},
     "schedule": {"warmup_steps": 700, "min_lr_ratio": 0.1},
     "training": {

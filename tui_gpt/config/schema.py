@@ -26,14 +26,15 @@ def setting(
 ) -> msgspec.Meta:
     """The metadata of one field: bounds as msgspec checks them, and what the form shows beside it."""
     extra: dict[str, Any] = {"unit": unit, "resumable": resumable}
-    return msgspec.Meta(description=help, ge=ge, gt=gt, le=le, lt=lt, min_length=min_length, extra=extra)
+    bounds: dict[str, Any] = {"ge": ge, "gt": gt, "le": le, "lt": lt, "min_length": min_length}
+    return msgspec.Meta(description=help, extra=extra, **bounds)
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the config file."""
 
 
-class ModelConfig(Section):
+class ModelConfig(Section, frozen=True):
     """The GPT's shape."""
 
     architecture: Annotated[
@@ -51,10 +52,12 @@ class ModelConfig(Section):
     tied: Annotated[bool, setting("one matrix for the token embedding and the output head")] = False
 
 
-class DataConfig(Section):
+class DataConfig(Section, frozen=True):
     """The text and how it becomes batches."""
 
-    corpus: Annotated[str, setting("a name (`gpt-tui corpus list`), a text file, or a folder", min_length=1)] = "stories"
+    corpus: Annotated[str, setting("a name (`gpt-tui corpus list`), a text file, or a folder", min_length=1)] = (
+        "stories"
+    )
     tokenizer: Annotated[
         str, setting("char, byte, bpe:N (N tokens, trained on the corpus), gpt2, or a tokenizer.json", min_length=1)
     ] = "bpe:1024"
@@ -65,7 +68,7 @@ class DataConfig(Section):
     val_fraction: Annotated[float, setting("share of the corpus kept for validation", gt=0.0, le=0.5)] = 0.1
 
 
-class OptimizerConfig(Section):
+class OptimizerConfig(Section, frozen=True):
     """How weights follow gradients."""
 
     name: Annotated[Literal["adamw"], setting("adamw: Adam with decoupled weight decay on matrices")] = "adamw"
@@ -77,7 +80,7 @@ class OptimizerConfig(Section):
     grad_clip: Annotated[float, setting("largest gradient norm; 0 turns clipping off", ge=0.0, le=1e6)] = 1.0
 
 
-class ScheduleConfig(Section):
+class ScheduleConfig(Section, frozen=True):
     """The learning rate over the run."""
 
     name: Annotated[
@@ -87,7 +90,7 @@ class ScheduleConfig(Section):
     min_lr_ratio: Annotated[float, setting("final learning rate as a share of the peak", ge=0.0, le=1.0)] = 0.1
 
 
-class TrainingConfig(Section):
+class TrainingConfig(Section, frozen=True):
     """How long, how large a step, and on what."""
 
     duration: Annotated[
@@ -108,9 +111,9 @@ class TrainingConfig(Section):
         Literal["auto", "on", "off"],
         setting("torch.compile; auto: on with CUDA and Triton, off elsewhere", resumable=True),
     ] = "auto"
-    device: Annotated[
-        str, setting("auto, cpu, mps, cuda, cuda:N, or a GPU's UUID", min_length=1, resumable=True)
-    ] = "auto"
+    device: Annotated[str, setting("auto, cpu, mps, cuda, cuda:N, or a GPU's UUID", min_length=1, resumable=True)] = (
+        "auto"
+    )
     threads: Annotated[
         int, setting("CPU threads; 0: one for each physical core", ge=0, le=1024, unit="threads", resumable=True)
     ] = 0
@@ -126,7 +129,7 @@ class TrainingConfig(Section):
     ] = 0
 
 
-class CheckpointsConfig(Section):
+class CheckpointsConfig(Section, frozen=True):
     """What is kept of the weights, and when."""
 
     every: Annotated[
@@ -141,7 +144,7 @@ class CheckpointsConfig(Section):
     best: Annotated[bool, setting("keep the weights with the lowest validation loss", resumable=True)] = True
 
 
-class SamplingConfig(Section):
+class SamplingConfig(Section, frozen=True):
     """The text that the run writes as it learns."""
 
     every: Annotated[
@@ -163,7 +166,7 @@ class SamplingConfig(Section):
     ] = 0.0
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """A run, whole. `preset` names what the sections were built on, for comparison."""
 
     preset: Annotated[str, setting("the preset that this config was built on")] = "pico"

@@ -27,6 +27,9 @@ ROPE_BASE = 10_000.0
 class GPT(nn.Module):
     """Tokens in, next-token logits or the mean loss out."""
 
+    rope_cos: Tensor
+    rope_sin: Tensor
+
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
         self.config = config

@@ -159,7 +159,8 @@ def check_name(name: str, what: str = "run name") -> str:
     """`name`, if it is safe as a folder's name. Raises RunError otherwise."""
     if not NAME.fullmatch(name):
         raise RunError(
-            f"{name!r} cannot be a {what}", do="Use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit"
+            f"{name!r} cannot be a {what}",
+            do="Use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit",
         )
     return name
 
@@ -214,11 +215,10 @@ def find(runs: Path, reference: str) -> RunFolder:
         return matches[0]
     if matches:
         raise RunError(
-            f"{reference!r} fits {len(matches)} runs: {', '.join(folder.id for folder in matches[-4:])}", where=str(runs)
+            f"{reference!r} fits {len(matches)} runs: {', '.join(folder.id for folder in matches[-4:])}",
+            where=str(runs),
         )
-    raise RunError(
-        f"no run is called {reference!r}", where=str(runs), do="`gpt-tui runs` lists those there are"
-    )
+    raise RunError(f"no run is called {reference!r}", where=str(runs), do="`gpt-tui runs` lists those there are")
 
 
 def rename(folder: RunFolder, name: str) -> RunFolder:

@@ -41,7 +41,7 @@ def finite(value: float) -> tuple[float | None, NonFinite | None]:
 # ── the journals ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Metrics(Message):
+class Metrics(Message, frozen=True):
     """A line of metrics.jsonl: one optimiser step. Loss in nats per token, before the step's update."""
 
     step: int
@@ -57,7 +57,7 @@ class Metrics(Message):
     non_finite: NonFinite | None = None
 
 
-class Eval(Message):
+class Eval(Message, frozen=True):
     """A line of evals.jsonl. `tokens`: validation tokens scored; `whole`: whether that is the whole split."""
 
     step: int
@@ -71,7 +71,7 @@ class Eval(Message):
     non_finite: NonFinite | None = None
 
 
-class Sample(Message):
+class Sample(Message, frozen=True):
     """A line of samples.jsonl: what the model wrote after `prompt`."""
 
     step: int
@@ -86,7 +86,7 @@ class Sample(Message):
     ended: bool = False  # the model wrote end of text by itself
 
 
-class Event(Message):
+class Event(Message, frozen=True):
     """A line of events.jsonl, written by the supervisor. `kind` is for programs, `message` for people."""
 
     time: float  # Unix seconds
@@ -100,7 +100,7 @@ class Event(Message):
     data: dict[str, Any] = {}
 
 
-class Rewound(Message):
+class Rewound(Message, frozen=True):
     """A line of any of the trainer's journals: readers drop points beyond this step."""
 
     rewound_to: int
@@ -109,7 +109,7 @@ class Rewound(Message):
 # ── the wire ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Command(Message):
+class Command(Message, frozen=True):
     """What a viewer or a shell asks of a run: a file in `commands/`, then a message down the queue."""
 
     name: CommandName
@@ -118,7 +118,7 @@ class Command(Message):
     now: bool = False  # stop only: end without saving
 
 
-class Ack(Message):
+class Ack(Message, frozen=True):
     """The trainer's answer to a command: what was done, or why not."""
 
     command_id: str
@@ -128,7 +128,7 @@ class Ack(Message):
     step: int = 0
 
 
-class Progress(Message):
+class Progress(Message, frozen=True):
     """Where the trainer is. May be dropped: the journals are the record."""
 
     state: State
@@ -145,7 +145,7 @@ class Progress(Message):
     fraction: float | None = None  # of the phase, where it is known
 
 
-class Notice(Message):
+class Notice(Message, frozen=True):
     """Something that belongs in events.jsonl."""
 
     kind: str
@@ -155,7 +155,7 @@ class Notice(Message):
     data: dict[str, Any] = {}
 
 
-class Failure(Message):
+class Failure(Message, frozen=True):
     """Why a run failed: the user's mistake (where, do) or what ended the process."""
 
     what: str
@@ -170,7 +170,7 @@ class Failure(Message):
         return f"{text}. {self.do}" if self.do else text
 
 
-class Ended(Message):
+class Ended(Message, frozen=True):
     """The trainer's last word."""
 
     state: Literal["finished", "stopped", "failed"]
@@ -183,7 +183,7 @@ class Ended(Message):
 # ── the files that are replaced whole ───────────────────────────────────────────────────────────────────────────────
 
 
-class Status(Message, omit_defaults=False):
+class Status(Message, frozen=True, omit_defaults=False):
     """status.json: where the run is now, replaced atomically by its supervisor."""
 
     state: State
@@ -212,7 +212,7 @@ class Status(Message, omit_defaults=False):
     failure: Failure | None = None
 
 
-class CorpusInfo(Message):
+class CorpusInfo(Message, frozen=True):
     """What a run was trained on."""
 
     name: str
@@ -226,7 +226,7 @@ class CorpusInfo(Message):
     floor_note: str = ""
 
 
-class RunInfo(Message, omit_defaults=False):
+class RunInfo(Message, frozen=True, omit_defaults=False):
     """run.json: what a run is, written once before its first step."""
 
     schema_version: int = SCHEMA_VERSION
@@ -247,7 +247,7 @@ class RunInfo(Message, omit_defaults=False):
 # ── the sampler process ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Generate(Message):
+class Generate(Message, frozen=True):
     """Ask a sampler to continue `prompt`. `checkpoint`: a checkpoint's folder, or a run's for its newest."""
 
     id: str
@@ -263,17 +263,17 @@ class Generate(Message):
     device: str = "auto"  # auto, cpu, cuda, mps
 
 
-class Cancel(Message):
+class Cancel(Message, frozen=True):
     """Ask a sampler to end the generation `id`, which then answers `Generated`."""
 
     id: str
 
 
-class Unload(Message):
+class Unload(Message, frozen=True):
     """Ask a sampler to forget its model and free the memory."""
 
 
-class Loaded(Message):
+class Loaded(Message, frozen=True):
     """A sampler's word that a checkpoint is ready: what it is and where it computes."""
 
     id: str
@@ -283,14 +283,14 @@ class Loaded(Message):
     device: str
 
 
-class Chunk(Message):
+class Chunk(Message, frozen=True):
     """A piece of what the model writes, whole characters only."""
 
     id: str
     text: str
 
 
-class Generated(Message):
+class Generated(Message, frozen=True):
     """The end of a generation."""
 
     id: str
@@ -300,7 +300,7 @@ class Generated(Message):
     cancelled: bool = False
 
 
-class Refused(Message):
+class Refused(Message, frozen=True):
     """What was asked cannot be done, and why."""
 
     id: str

@@ -46,7 +46,7 @@ STOP_NOW_SECONDS = 10.0
 LOG_TAIL_LINES = 12
 
 
-class StartRequest(Message):
+class StartRequest(Message, frozen=True):
     """What this one start was asked, beyond the config."""
 
     corpus_dir: str
@@ -188,7 +188,9 @@ class Supervisor:
             build(asked, str(self.folder.config))
             write_atomically(self.folder.config, to_toml(asked).encode())
         device = str(keys_of(asked).get("training.device", "auto"))
-        gpu = hardware.choose_gpu(device, hardware.gpus(), cards_in_use(self.folder.path.parent, besides=self.folder.id))
+        gpu = hardware.choose_gpu(
+            device, hardware.gpus(), cards_in_use(self.folder.path.parent, besides=self.folder.id)
+        )
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
             self._update(gpu_uuid=gpu.uuid, device=gpu.name)
@@ -215,7 +217,9 @@ class Supervisor:
             failure = Failure(what=what, do=hint, exit_code=code, signal=name, log_tail=self._log_tail())
             self._finish("failed", what, failure)
 
-    def _finish(self, state: Literal["finished", "stopped", "failed"], message: str, failure: Failure | None = None) -> None:
+    def _finish(
+        self, state: Literal["finished", "stopped", "failed"], message: str, failure: Failure | None = None
+    ) -> None:
         for item in commands.take(self.folder):
             if isinstance(item, Command):
                 self.pending[item.id] = item

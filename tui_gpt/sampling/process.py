@@ -113,7 +113,9 @@ class _Sampler:
 def choose_device(wanted: str) -> torch.device:
     """`auto` is the GPU where there is one. Raises ConfigError for a device that is not there."""
     if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
     device = torch.device(wanted) if wanted in ("cpu", "cuda", "mps") else None
     if device is None or (wanted == "cuda" and not torch.cuda.is_available()):
         raise ConfigError(f"device {wanted!r} is not on this machine", do="Use auto or cpu")

@@ -7,7 +7,13 @@ from torch import Tensor
 
 
 def choose(
-    logits: Tensor, generator: torch.Generator, *, temperature: float, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0
+    logits: Tensor,
+    generator: torch.Generator,
+    *,
+    temperature: float,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
 ) -> int:
     """One token id from logits (vocab_size,) on the CPU in fp32.
 

@@ -60,7 +60,6 @@ def to_device(batch: np.ndarray, accumulation_steps: int, device: torch.device) 
     """The step's (inputs, targets) for each micro-step, each (micro_batch, T) int64, copied without waiting."""
     tokens = torch.from_numpy(batch)
     if device.type == "cuda":
-        tokens = tokens.pin_memory().to(device, non_blocking=True)
-    else:
-        tokens = tokens.to(device)
+        tokens = tokens.pin_memory()
+    tokens = tokens.to(device, non_blocking=device.type == "cuda")
     return [(part[:, :-1].contiguous(), part[:, 1:].contiguous()) for part in tokens.chunk(accumulation_steps)]

@@ -125,5 +125,3 @@ def _git(folder: Path) -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         return ""
-
-

@@ -10,7 +10,8 @@ from tui_gpt.config import OptimizerConfig
 
 def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """AdamW over the model's parameters; weight decay on the blocks' matrices and the head, none on the rest."""
-    decayed, rest = [], []
+    decayed: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         is_matrix = parameter.ndim >= 2 and not name.startswith(("embedding", "positions"))
         (decayed if is_matrix else rest).append(parameter)

@@ -52,7 +52,8 @@ def fit(config: Config, train_tokens: int, by_hand: dict[str, Any]) -> tuple[Con
     if context > train_tokens - 1:
         if "model.context_length" in by_hand:
             raise ConfigError(
-                f"model.context_length = {context} is longer than the corpus, which has {train_tokens:,} training tokens",
+                f"model.context_length = {context} is longer than the corpus, which has"
+                f" {train_tokens:,} training tokens",
                 do=f"Set it to at most {train_tokens - 1}, or choose a longer corpus",
             )
         context = max(2, train_tokens - 1)

@@ -48,4 +48,3 @@ def score(channel: Channel, checkpoint: str, corpus: str, split: str, corpus_dir
         channel.send(result)
     except UserError as error:
         channel.send(Refused(id="", failure=Failure(what=error.what, where=error.where, do=error.do)))
-

@@ -1,7 +1,7 @@
 """One run, from its first step to its last: the flow of training in plain sight.
 
-After each step the trainer logs, evaluates, saves and samples as its config says, obeys what it was asked, and goes on.
-All that a resumed run needs to go on to the bit is in `TrainingProgress`, the weights and the optimiser's state: batches
+After each step the trainer logs, evaluates, saves and samples as its config says, then obeys what it was asked. All
+that a resumed run needs to go on to the bit is in `TrainingProgress`, the weights and the optimiser's state: batches
 and dropout are functions of (seed, step), and evaluations, samples and the dry run draw from generators of their own.
 """
 
@@ -137,7 +137,9 @@ class Trainer:
         except Exception as error:
             if not self.compute.compile:
                 raise
-            self.control.notice("degraded", f"torch.compile failed, so the run goes on without it: {error!r:.300}", level="warning")
+            self.control.notice(
+                "degraded", f"torch.compile failed, so the run goes on without it: {error!r:.300}", level="warning"
+            )
             self.forward = self.model
             self._dry_gradients()
         if self.compute.device.type == "cuda":
@@ -224,7 +226,7 @@ class Trainer:
         if over or _due(step, config.training.eval_every):
             self._persist(self.deferred.flush)
             val_loss, is_best = self._evaluate()
-        if over and not self.control.stopping or _due(step, config.checkpoints.every):
+        if (over and not self.control.stopping) or _due(step, config.checkpoints.every):
             self._save("full", val_loss)
         elif _due(step, config.checkpoints.light_every):
             self._save("light", val_loss)
