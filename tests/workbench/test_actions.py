@@ -6,6 +6,7 @@ from tui_gpt.workbench import actions
 from tui_gpt.workbench.actions import ACTIONS, DASHBOARD, EVERYWHERE, RUNS, TALK, check_keymap, key_table
 from tui_gpt.workbench.dashboard import Dashboard
 from tui_gpt.workbench.runs_screen import RunsScreen
+from tui_gpt.workbench.talk_screen import TalkScreen
 
 
 @pytest.mark.parametrize("place", [DASHBOARD, RUNS, TALK])
@@ -25,7 +26,7 @@ def test_no_bare_letter_wins_over_a_text_input():
             assert not binding.priority
 
 
-@pytest.mark.parametrize(("screen", "place"), [(Dashboard, DASHBOARD), (RunsScreen, RUNS)])
+@pytest.mark.parametrize(("screen", "place"), [(Dashboard, DASHBOARD), (RunsScreen, RUNS), (TalkScreen, TALK)])
 def test_every_action_of_a_screen_can_be_carried_out(screen, place):
     for action in actions.actions_of(place, EVERYWHERE):
         assert callable(getattr(screen, f"action_{action.id.partition('(')[0]}", None)), action.id

@@ -11,7 +11,9 @@ import pytest
 
 from tests.workbench import fake_run
 from tests.workbench.conftest import GIB, settle, text_of
+from tests.workbench.test_talk import FakeVoice, save
 from tui_gpt.hardware import Gpu
+from tui_gpt.workbench import talk_screen
 
 PICTURES = Path(__file__).parent / "pictures"
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -144,3 +146,22 @@ async def test_help_palette_question_and_prompt(opened, workspace, size):
         await pilot.press("9", "9", "9")
         await settle(app, pilot)
         compare(f"prompt-{size[0]}x{size[1]}", text_of(app))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_talk(opened, workspace, size, monkeypatch):
+    voices = []
+    monkeypatch.setattr(talk_screen, "Voice", lambda log, hear: voices.append(FakeVoice(log, hear)) or voices[-1])
+    save(fake_run.finished(workspace / "runs"), 600)
+    async with opened(size=size) as (app, pilot):
+        await pilot.press("t")
+        await settle(app, pilot)
+        await pilot.press("i", "O", "n", "c", "e")
+        await pilot.press("ctrl+g")
+        await settle(app, pilot)
+        voices[0].write(" upon a time " + fake_run.STORY)
+        await settle(app, pilot)
+        await pilot.press("escape")
+        app.workspace = Path("/home/ada/texts")
+        await settle(app, pilot)
+        compare(f"talk-{size[0]}x{size[1]}", text_of(app))

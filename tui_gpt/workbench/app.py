@@ -31,10 +31,8 @@ from tui_gpt.workbench import memory
 from tui_gpt.workbench.actions import textual_key
 from tui_gpt.workbench.canvas import Row
 from tui_gpt.workbench.commander import Commander
-from tui_gpt.workbench.corpus_facts import CorpusFacts, read_facts
 from tui_gpt.workbench.dashboard import Dashboard
 from tui_gpt.workbench.draft import Draft
-from tui_gpt.workbench.feed import RunFeed
 from tui_gpt.workbench.machine import Machine
 from tui_gpt.workbench.plan import Plan, Speed, known_speed, make_plan
 from tui_gpt.workbench.screen import Choice, WorkScreen
@@ -44,6 +42,8 @@ from tui_gpt.workbench.themes import LOOKS, default_theme
 from tui_gpt.workbench.wire import tight
 
 if TYPE_CHECKING:
+    from tui_gpt.workbench.corpus_facts import CorpusFacts
+    from tui_gpt.workbench.feed import RunFeed
     from tui_gpt.workbench.voice import Voice
 
 BEAT_SECONDS, IDLE_SECONDS = 0.5, 2.0
@@ -135,13 +135,18 @@ class Workbench(App[int], inherit_bindings=False):
         try:
             self.draft.load()
             if self._run is not None:
-                self.feed = RunFeed(find(self.runs, self._run))
+                self.feed = self._feed_of(find(self.runs, self._run))
             elif len(live := [folder for folder in runs_in(self.runs) if folder.is_locked()]) == 1:
-                self.feed = RunFeed(live[0])
+                self.feed = self._feed_of(live[0])
             elif live:
                 self.call_after_refresh(self.show_screen, "runs")
         except UserError as error:
             self._problems.append(str(error))
+
+    def _feed_of(self, folder: RunFolder) -> RunFeed:
+        from tui_gpt.workbench.feed import RunFeed
+
+        return RunFeed(folder)
 
     def _settle_in(self) -> None:
         """What can wait until the first frame stands."""
@@ -311,7 +316,7 @@ class Workbench(App[int], inherit_bindings=False):
 
     def open_run(self, folder: RunFolder | None) -> None:
         """Show a run on the dashboard, or the draft."""
-        self.feed = RunFeed(folder) if folder is not None else None
+        self.feed = self._feed_of(folder) if folder is not None else None
         self.frozen = False
         self.show_screen("dashboard")
         self.redraw()
@@ -365,6 +370,8 @@ class Workbench(App[int], inherit_bindings=False):
         self.run_worker(self._study(), group="study", exclusive=True)
 
     async def _study(self) -> None:
+        from tui_gpt.workbench.corpus_facts import read_facts
+
         config = self.draft.config
         data = config.data
         facts = self.facts

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tui_gpt.run.messages import FINAL_STATES, Command, CommandName, Event
-from tui_gpt.workbench.feed import RunFeed
+
+if TYPE_CHECKING:
+    from tui_gpt.workbench.feed import RunFeed
 
 PATIENCE_SECONDS = 10.0
 

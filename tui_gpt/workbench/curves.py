@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from tui_gpt.workbench.canvas import Row
 from tui_gpt.workbench.chart import FINENESS, Curve, Plot, doubling, draw, envelope, thin
 from tui_gpt.workbench.feed import RunFeed
-from tui_gpt.workbench.series import Axis, Bucket, Quantity, Series, smoothed
+from tui_gpt.workbench.memory import Axis
+from tui_gpt.workbench.series import Bucket, Quantity, Series, smoothed
 from tui_gpt.workbench.text import clock, short
 
 DOUBLE_FROM = {"step": 64.0, "tokens": 65536.0, "time": 30.0}

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from tui_gpt.workbench.actions import Keymap, check_keymap
-from tui_gpt.workbench.series import Axis
 
+Axis = Literal["step", "tokens", "time"]
 SMOOTHING = (0.0, 0.6, 0.9, 0.97, 0.99)
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tui_gpt.config import Config, Duration
 from tui_gpt.config.estimates import memory_bytes, parameters
 from tui_gpt.errors import ConfigError, UserError
 from tui_gpt.run.folder import runs_in
-from tui_gpt.workbench.corpus_facts import CorpusFacts
-from tui_gpt.workbench.machine import Readings
+
+if TYPE_CHECKING:
+    from tui_gpt.workbench.corpus_facts import CorpusFacts
+    from tui_gpt.workbench.machine import Readings
 
 
 @dataclass(frozen=True)

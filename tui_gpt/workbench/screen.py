@@ -11,7 +11,6 @@ from textual.screen import Screen
 
 from tui_gpt.workbench import actions
 from tui_gpt.workbench.canvas import Canvas, Row, Span, row, row_width, sides
-from tui_gpt.workbench.status import status_line
 from tui_gpt.workbench.text import one_line
 
 if TYPE_CHECKING:
@@ -105,6 +104,8 @@ class WorkScreen(Screen[None]):
                 (f" starts {config.preset} on {one_line(config.data.corpus)}", "text"),
                 (f" · {config.training.duration}", "dim"),
             )
+        from tui_gpt.workbench.status import status_line
+
         return (
             (" ", "text"),
             *status_line(feed, self.workbench.commander, width - 2, frozen=self.workbench.frozen),

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from tui_gpt.run.messages import Message, NonFinite, Rewound
+from tui_gpt.workbench.memory import Axis
 
-Axis = Literal["step", "tokens", "time"]
 Quantity = Literal["loss", "grad_norm", "tokens_per_second"]
 MAX_BUCKETS = 2048
 

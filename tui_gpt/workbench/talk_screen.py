@@ -26,6 +26,7 @@ from tui_gpt.workbench.voice import Voice, ask
 
 USER_TURN, MODEL_TURN = "You: ", "Model: "
 FLUSH_SECONDS = 0.25
+PANEL_FROM = 72  # columns from which on the settings stand beside the text
 SETTINGS = ("temperature", "top_k", "top_p", "min_p", "tokens")
 
 
@@ -66,7 +67,7 @@ class TalkScreen(WorkScreen):
 
     def on_resize(self) -> None:
         super().on_resize()
-        self.query_one("#talk-panel").display = self.app.size.width >= 72
+        self.query_one("#talk-panel").display = self.app.size.width >= PANEL_FROM
 
     @property
     def voice(self) -> Voice:
@@ -82,7 +83,8 @@ class TalkScreen(WorkScreen):
 
     def panel_rows(self, width: int, height: int) -> list[Row]:
         view, inner = self.workbench.view, width - 4
-        body: list[Row] = [row((line, "accent")) for line in wrap(self.label or "no checkpoint yet", inner, limit=3)]
+        names = (self.label or "no checkpoint yet").split(" · ")
+        body: list[Row] = [row((line, "accent")) for name in names for line in wrap(name, inner, limit=2)]
         body += [(), *(self._setting(name, inner) for name in SETTINGS)]
         body.append(sides(row(("seed", "dim")), row((str(view.talk.seed), "bright")), inner))
         body.append(sides(row(("completions", "dim")), row((str(view.talk.completions), "bright")), inner))
@@ -110,7 +112,9 @@ class TalkScreen(WorkScreen):
         spans: list[Span] = [(" ● " if self.speaking else " ○ ", "good" if self.speaking else "dim"), (word, "text")]
         if self.figures:
             spans += [(f" · {self.figures}", "text")]
-        return sides(spans, row((self.label + " ", "dim")), width)
+        if self.app.size.width < PANEL_FROM:
+            spans.append((f" · {self.label}", "dim"))
+        return tuple(spans)
 
     def footer_items(self) -> list[tuple[str, str]]:
         if self.speaking:

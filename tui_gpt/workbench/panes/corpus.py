@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tui_gpt.workbench.canvas import Row, Span, row, sides
-from tui_gpt.workbench.corpus_facts import CorpusFacts
 from tui_gpt.workbench.panes.pane import ScrollPane
 from tui_gpt.workbench.text import count, one_line, size, wrap
+
+if TYPE_CHECKING:
+    from tui_gpt.workbench.corpus_facts import CorpusFacts
 
 
 class CorpusPane(ScrollPane):

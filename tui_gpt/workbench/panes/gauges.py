@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from tui_gpt.workbench.canvas import Row, Span, row
 from tui_gpt.workbench.panes.pane import ChartPane
-from tui_gpt.workbench.series import Quantity
 from tui_gpt.workbench.text import nats, short
+
+if TYPE_CHECKING:
+    from tui_gpt.workbench.series import Quantity
 
 
 class GaugePane(ChartPane):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tui_gpt.workbench.canvas import Row, Span, row, row_width
-from tui_gpt.workbench.feed import RunFeed
 from tui_gpt.workbench.panes.pane import ChartPane
 from tui_gpt.workbench.text import nats
+
+if TYPE_CHECKING:
+    from tui_gpt.workbench.feed import RunFeed
 
 
 class LossPane(ChartPane):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tui_gpt.workbench.canvas import Row, Span, row, sides
-from tui_gpt.workbench.feed import RunFeed
 from tui_gpt.workbench.panes.pane import ScrollPane
 from tui_gpt.workbench.plan import Plan
 from tui_gpt.workbench.text import clock, count, nats, one_line, short, size, wrap
+
+if TYPE_CHECKING:
+    from tui_gpt.workbench.feed import RunFeed
 
 
 class RunPane(ScrollPane):
