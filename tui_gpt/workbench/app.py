@@ -26,8 +26,8 @@ from textual.screen import Screen
 
 from tui_gpt.errors import UserError
 from tui_gpt.run.folder import RunFolder, find, runs_in
-from tui_gpt.run.messages import FINAL_STATES, CommandName
-from tui_gpt.workbench import memory
+from tui_gpt.run.messages import FINAL_STATES
+from tui_gpt.workbench import memory, steering
 from tui_gpt.workbench.actions import textual_key
 from tui_gpt.workbench.canvas import Row
 from tui_gpt.workbench.commander import Commander
@@ -397,124 +397,10 @@ class Workbench(App[int], inherit_bindings=False):
             return
         self.run_worker(prepare(self), group="prepare")
 
-    # ── the run ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def start_run(self) -> None:
-        live = self.feed is not None and self.feed.is_live
-        if not live:
-            self._start_now()
-            return
-        self.question(
-            "Start another run",
-            f"{self.feed.folder.id if self.feed else 'A run'} is live, and both would share this machine.",
-            [("s", "start it all the same", "start")],
-            lambda _: self._start_now(),
-        )
-
-    def _start_now(self) -> None:
-        self.run_worker(self._start(), group="start", exclusive=True)
-
-    async def _start(self) -> None:
-        from tui_gpt.launch import start
-
-        self.say(f"starting {self.draft.config.preset} on {self.draft.config.data.corpus}")
-        try:
-            folder = await asyncio.to_thread(start, self.runs, self.corpus_dir, self.draft.asked)
-        except UserError as error:
-            self.say(str(error), "error", bell=True)
-            return
-        self.open_run(folder)
-
-    async def resume_run(self, folder: RunFolder) -> None:
-        from tui_gpt.launch import resume
-
-        try:
-            await asyncio.to_thread(resume, folder, self.corpus_dir)
-        except UserError as error:
-            self.say(str(error), "error")
-            return
-        self.open_run(folder)
-
-    def command(self, name: CommandName, *, now: bool = False) -> None:
-        """Ask something of the shown run; its answer comes by its events."""
-        feed = self.feed
-        if feed is None:
-            self.say(f"there is no run to {name}")
-            return
-        if (ask := self.commander.waiting(name)) is not None and not now:
-            self.say(f"asked {int(ask.age_seconds)} s ago; the answer is still to come")
-            return
-        try:
-            self.commander.send(feed, name, now=now)
-        except UserError as error:
-            self.say(str(error), "error")
-        self.redraw()
-        self.wake()
-
-    def ask_to_stop(self) -> None:
-        """X: stop after a question; a second time, once the trainer has been silent, further."""
-        feed = self.feed
-        if feed is None or not feed.is_live:
-            self.say("there is no live run to stop")
-            return
-        ask = self.commander.waiting("stop")
-        if ask is None:
-            self.question(
-                "Stop the run",
-                f"{feed.folder.id} saves a full checkpoint at step {feed.step} and ends. It can be resumed.",
-                [("s", "save and stop", "save"), ("n", "stop now, without saving", "now")],
-                self._stop_as_answered,
-            )
-            return
-        phase = f" It is {feed.status.phase}." if feed.status and feed.status.phase else ""
-        self.question(
-            "No answer yet",
-            f"The trainer was asked to stop {int(ask.age_seconds)} s ago and has not answered.{phase}"
-            " What it has not saved would be lost.",
-            [
-                ("w", "wait", "wait"),
-                ("n", "ask it to stop now, without saving", "now"),
-                ("t", "terminate it (SIGTERM)", "SIGTERM"),
-                ("k", "kill it (SIGKILL)", "SIGKILL"),
-            ],
-            self._stop_as_answered,
-            bad=True,
-        )
-
-    def _stop_as_answered(self, answer: str) -> None:
-        if answer in ("save", "now"):
-            self.command("stop", now=answer == "now")
-        elif answer != "wait" and self.feed is not None:
-            import signal
-
-            from tui_gpt.run.commands import kill
-
-            try:
-                kill(self.feed.folder, signal.Signals[answer])
-            except (UserError, OSError) as error:
-                self.say(str(error), "error")
-            self.wake()
+    # ── leaving ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def action_ask_quit(self) -> None:
-        self.ask_to_quit()
-
-    def ask_to_quit(self) -> None:
-        feed = self.feed
-        if feed is None or not feed.is_live or feed.state == "elsewhere":
-            self.leave()
-            return
-
-        def answered(answer: str) -> None:
-            if answer == "stop":
-                self.command("stop")
-            self.leave()
-
-        self.question(
-            "Quit",
-            f"{feed.folder.id} is {feed.state}. It needs no terminal: `gpt-tui` finds it again.",
-            [("d", "detach: the run goes on", "detach"), ("s", "stop it: it saves and ends", "stop")],
-            answered,
-        )
+        steering.ask_to_quit(self)
 
     def leave(self, code: int = 0) -> None:
         memory.save_view(memory.view_path(), self.view)

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 
 from tui_gpt.config import PURPOSES, Field
 from tui_gpt.errors import UserError
-from tui_gpt.workbench import actions
+from tui_gpt.workbench import actions, steering
 from tui_gpt.workbench.canvas import Row, Span, row
 from tui_gpt.workbench.draft import PRESET_NAMES, check_text, flat, written
 from tui_gpt.workbench.layout import PaneArea, fits_grid
@@ -213,20 +213,20 @@ class Dashboard(WorkScreen):
     # the run
 
     def action_start(self) -> None:
-        self.workbench.start_run()
+        steering.start_run(self.workbench)
 
     def action_pause(self) -> None:
         feed = self.workbench.feed
-        self.workbench.command("resume" if feed and feed.state == "paused" else "pause")
+        steering.command(self.workbench, "resume" if feed and feed.state == "paused" else "pause")
 
     def action_checkpoint(self) -> None:
-        self.workbench.command("checkpoint")
+        steering.command(self.workbench, "checkpoint")
 
     def action_sample(self) -> None:
-        self.workbench.command("sample")
+        steering.command(self.workbench, "sample")
 
     def action_stop(self) -> None:
-        self.workbench.ask_to_stop()
+        steering.ask_to_stop(self.workbench)
 
     def action_draft(self) -> None:
         self.workbench.open_run(None)

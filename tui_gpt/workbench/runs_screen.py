@@ -10,7 +10,7 @@ from textual.containers import Vertical
 
 from tui_gpt.errors import UserError
 from tui_gpt.run import folder as folders
-from tui_gpt.workbench import actions
+from tui_gpt.workbench import actions, steering
 from tui_gpt.workbench.canvas import Canvas, Row, Span, framed, row
 from tui_gpt.workbench.feed import RunFeed, read_tail
 from tui_gpt.workbench.run_list import ORDERS, RunLine, RunList, table_head, table_row
@@ -209,7 +209,7 @@ class RunsScreen(WorkScreen):
         line = self.current
         if line is not None:
             self.workbench.say(f"resuming {line.id}")
-            self.run_worker(self.workbench.resume_run(line.folder), group="start", exclusive=True)
+            self.run_worker(steering.resume_run(self.workbench, line.folder), group="start", exclusive=True)
 
     def action_rename(self) -> None:
         line = self.current

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from tui_gpt.workbench import actions
+from tui_gpt.workbench import actions, steering
 from tui_gpt.workbench.canvas import Canvas, Row, Span, row, row_width, sides
 from tui_gpt.workbench.text import one_line
 
@@ -185,7 +185,7 @@ class WorkScreen(Screen[None]):
         return ""
 
     async def action_quit(self) -> None:
-        self.workbench.ask_to_quit()
+        steering.ask_to_quit(self.workbench)
 
     def action_back(self) -> None:
         """Escape, where nothing nearer takes it."""
