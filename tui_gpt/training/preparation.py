@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tui_gpt.config import Asked, Config, build, keys_of
+from tui_gpt.config import Asked, Config, Duration, build, keys_of
 from tui_gpt.corpora import Shards, prepare
 from tui_gpt.errors import ConfigError
 
@@ -46,7 +46,7 @@ def _prompted(config: Config, shards: Shards) -> Config:
 
 
 def fit(config: Config, train_tokens: int, by_hand: dict[str, Any]) -> tuple[Config, list[str]]:
-    """Shrink the window and the step to what `train_tokens` can fill, unless they were set by hand."""
+    """Shrink the window, the step and the warmup to what `train_tokens` can fill, unless they were set by hand."""
     notes: list[str] = []
     context = config.model.context_length
     if context > train_tokens - 1:
@@ -71,4 +71,17 @@ def fit(config: Config, train_tokens: int, by_hand: dict[str, Any]) -> tuple[Con
     if config.model.context_length != context:
         config = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, context_length=context))
     training = msgspec.structs.replace(config.training, micro_batch_size=micro, accumulation_steps=accumulation)
-    return msgspec.structs.replace(config, training=training), notes
+    config = msgspec.structs.replace(config, training=training)
+    return _with_short_warmup(config, windows / config.sequences_per_step, by_hand, notes), notes
+
+
+def _with_short_warmup(config: Config, steps_per_epoch: float, by_hand: dict[str, Any], notes: list[str]) -> Config:
+    """Warm up over at most a tenth of the run: one that ends in its warmup has learned little."""
+    total = Duration.parse(config.training.duration).steps(
+        tokens_per_step=config.tokens_per_step, steps_per_epoch=steps_per_epoch
+    )
+    warmup = config.schedule.warmup_steps
+    if total is None or warmup <= total // 10 or "schedule.warmup_steps" in by_hand:
+        return config
+    notes.append(f"warmup_steps is {total // 10}, a tenth of the run's {total:,} steps")
+    return msgspec.structs.replace(config, schedule=msgspec.structs.replace(config.schedule, warmup_steps=total // 10))
