@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tui_gpt.workbench.canvas import row_width
-from tui_gpt.workbench.chart import Curve, Plot, doubling, draw, envelope, y_range
+from tui_gpt.workbench.chart import Curve, Plot, doubling, draw, envelope, rasterise, y_range
 
 anything = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
@@ -82,3 +82,24 @@ def test_decimation_keeps_the_extremes_of_every_column():
 
 def test_a_range_without_an_end_doubles():
     assert [doubling(1), doubling(64), doubling(65), doubling(1000)] == [64, 64, 128, 1024]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 39), st.integers(0, 19)), min_size=1, max_size=12).map(
+        lambda dots: sorted(dots, key=lambda dot: dot[0])
+    )
+)
+def test_a_rasterised_line_passes_its_points_and_has_no_gaps(dots):
+    columns = rasterise(dots, 40, 20)
+    for x, y in dots:
+        assert columns[x] >> y & 1
+    for x in range(dots[0][0], dots[-1][0] + 1):
+        assert columns[x], "a column within the line is empty"
+    for left, right in zip(columns[dots[0][0] :], columns[dots[0][0] + 1 : dots[-1][0] + 1], strict=False):
+        near = left | left << 1 | left >> 1
+        assert near & right, "neighbouring columns do not touch"
+
+
+def test_dots_outside_are_left_out():
+    assert rasterise([(-5, 3), (60, 3)], 10, 8) == [8] * 10
+    assert rasterise([(2, -40), (2, 400)], 4, 8) == [0, 0, 255, 0]

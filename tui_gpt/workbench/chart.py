@@ -1,26 +1,28 @@
-"""Curves as a matrix of cells.
+"""Curves as a matrix of cells: braille dots, quadrant blocks or ASCII, with ticks, labels, levels and marks.
 
-plotext turns points into characters; everything around the curves (ticks, labels, the marks of values that are no
-numbers) is placed here, so that each cell's meaning is known and only changed cells travel. Two things keep most cells
-still while a run goes on: the x range is fixed or doubles, and the y range moves in round steps. Values that are not
-finite, or not positive on a log axis, never reach plotext, which dies on them.
+A curve is rasterised as one integer of bits for each column of dots, so that a vertical run of any length costs one
+operation: a redraw at 200×60 takes 3 ms (25 with plotext, whose output had to be parsed back into cells). Two things
+keep most cells still while a run goes on: the x range is fixed or doubles, and the y range moves in round steps.
+Values that are not finite, or not positive on a log axis, are left out here and marked where they began.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
 
 from tui_gpt.workbench.canvas import Row, Span
 from tui_gpt.workbench.text import short
 
 Points = Sequence[tuple[float, float]]
 
-MARKERS = {"braille": "braille", "block": "hd", "ascii": "*"}
-FINENESS = {"braille": 2, "block": 2, "ascii": 1}  # points side by side in one cell
-_TOKEN = re.compile(r"\x1b\[([0-9;]*)m|\n|([^\x1b\n]+)")
+DOTS = {"braille": (2, 4), "block": (2, 2), "ascii": (1, 1)}  # dots of a cell: across, down
+FINENESS = {glyphs: across for glyphs, (across, _) in DOTS.items()}
+_LEFT, _RIGHT = (0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80)  # braille's dots, downwards
+_QUADRANTS = " ▘▖▌▝▀▞▛▗▚▄▙▐▜▟█"  # by bits: upper left, lower left, upper right, lower right
 
 
 @dataclass
@@ -132,7 +134,7 @@ def draw(plot: Plot, width: int, height: int, glyphs: str = "braille") -> list[R
         bottom, top = bottom - 0.5, top + 0.5
 
     def y_of(value: float) -> int:
-        return round((rows_high - 1) * (1 - (scale(value) - bottom) / (top - bottom)))
+        return min(rows_high - 1, int(rows_high * (top - scale(value)) / (top - bottom)))
 
     ticks = _ticks(low, high, rows_high, log=plot.log_y)
     labels: dict[int, str] = {}
@@ -147,18 +149,15 @@ def draw(plot: Plot, width: int, height: int, glyphs: str = "braille") -> list[R
         y = y_of(level)
         if 0 <= y < rows_high:
             cells[y] = [("┄", role)] * inner
-    if rows_high >= 2:
-        curves = [
-            (
-                [x for x, _ in points],
-                [scale(y) for _, y in points],
-                index + 1,
-                curve.marker or MARKERS[glyphs],
-            )
-            for index, (curve, points) in enumerate(zip(plot.curves, usable, strict=True))
-            if points
-        ]
-        _lay(cells, _plotext(curves, inner, rows_high, plot.x_max, bottom, top), [curve.role for curve in plot.curves])
+    across, down = DOTS[glyphs]
+    x_scale = (inner * across - 1) / plot.x_max if plot.x_max > 0 else 0.0
+    y_scale = (rows_high * down - 1) / (top - bottom)
+    drawn: list[int] = [0] * (inner * across)
+    for curve, points in zip(plot.curves, usable, strict=True):
+        dots = [(x * x_scale, (top - scale(y)) * y_scale) for x, y in points]
+        columns = rasterise(dots, inner * across, rows_high * down)
+        drawn = [before | now for before, now in zip(drawn, columns, strict=True)]
+        _lay(cells, columns, drawn, glyphs, curve)
     for x in plot.breaks:
         column = min(inner - 1, max(0, int(x / plot.x_max * inner))) if plot.x_max > 0 else 0
         cells[0][column] = ("✗", "bad")
@@ -195,52 +194,59 @@ def _ticks(low: float, high: float, rows: int, *, log: bool) -> list[float]:
     return [(first + index) * step for index in range(wanted + 2) if (first + index) * step <= high + step * 1e-6]
 
 
-def _plotext(
-    curves: list[tuple[list[float], list[float], int, str]],
-    width: int,
-    height: int,
-    x_max: float,
-    low: float,
-    high: float,
-) -> str:
-    import plotext
-
-    plotext.clear_figure()
-    plotext.limit_size(False, False)
-    plotext.theme("clear")
-    plotext.plotsize(width, height)
-    plotext.frame(False)
-    plotext.xticks([])
-    plotext.yticks([])
-    plotext.xlim(0, x_max)
-    plotext.ylim(low, high)
-    for xs, ys, color, marker in curves:
-        if len(xs) == 1:
-            plotext.scatter(xs, ys, color=color, marker=marker)
-        else:
-            plotext.plot(xs, ys, color=color, marker=marker)
-    return plotext.build()
+def rasterise(dots: Points, width: int, height: int) -> list[int]:
+    """A line through `dots` (x to the right, y downwards) as `width` columns of bits, bit y set for a dot in row y."""
+    columns = [0] * width
+    if len(dots) == 1:
+        _fill(columns, dots[0][0], dots[0][1], dots[0][1], height)
+    for (x0, y0), (x1, y1) in pairwise(dots):
+        first, last = round(x0), round(x1)
+        if first >= last:
+            _fill(columns, x0, y0, y1, height)
+            continue
+        slope = (y1 - y0) / (x1 - x0)
+        for column in range(max(0, first), min(width - 1, last) + 1):  # what the line crosses between column borders
+            begin = y0 if column == first else y0 + (column - 0.5 - x0) * slope
+            end = y1 if column == last else y0 + (column + 0.5 - x0) * slope
+            _fill(columns, column, begin, end, height)
+    return columns
 
 
-def _lay(cells: list[list[Span]], drawing: str, roles: list[str]) -> None:
-    """Lay plotext's output over `cells`; its colour numbers are the curves' indices."""
-    y = x = 0
-    role = "text"
-    for match in _TOKEN.finditer(drawing):
-        code, text = match.group(1), match.group(2)
-        if text is not None:
-            if y < len(cells):
-                line = cells[y]
-                for char in text:
-                    if x < len(line) and char not in " \u2800":
-                        line[x] = (char, role)
-                    x += 1
-        elif code is None:
-            y, x = y + 1, 0
-        elif code.startswith("38;5;"):
-            role = roles[int(code[5:]) - 1]
-        else:
-            role = "text"
+def _fill(columns: list[int], x: float, y0: float, y1: float, height: int) -> None:
+    column = round(x)
+    low, high = round(min(y0, y1)), round(max(y0, y1))
+    low, high = max(0, low), min(height - 1, high)
+    if 0 <= column < len(columns) and low <= high:
+        columns[column] |= (1 << (high + 1)) - (1 << low)
+
+
+def _lay(cells: list[list[Span]], own: list[int], drawn: list[int], glyphs: str, curve: Curve) -> None:
+    """Put the cells that a curve touches on `cells`, in its role, with the dots of what lies behind it."""
+    across, down = DOTS[glyphs]
+    mask = (1 << down) - 1
+    for x in range(len(own) // across):
+        touched = own[x * across] | own[x * across + across - 1]
+        y = 0
+        while touched:
+            if touched & mask:
+                left = drawn[x * across] >> (y * down) & mask
+                right = drawn[x * across + across - 1] >> (y * down) & mask
+                cells[y][x] = (curve.marker or _glyph(left, right, glyphs), curve.role)
+            touched >>= down
+            y += 1
+
+
+@lru_cache(1024)
+def _glyph(left: int, right: int, glyphs: str) -> str:
+    if glyphs == "ascii":
+        return "*"
+    if glyphs == "block":
+        return _QUADRANTS[left | right << 2]
+    return chr(
+        0x2800
+        + sum(_LEFT[bit] for bit in range(4) if left >> bit & 1)
+        + sum(_RIGHT[bit] for bit in range(4) if right >> bit & 1)
+    )
 
 
 def _x_axis(plot: Plot, gutter: int, inner: int) -> Row:

@@ -16,6 +16,7 @@ from tui_gpt.run.messages import Message, NonFinite, Rewound
 from tui_gpt.workbench.memory import Axis
 
 Quantity = Literal["loss", "grad_norm", "tokens_per_second"]
+Reduced = tuple[float, float, float, int, int]  # low, mean, high, points, finite
 MAX_BUCKETS = 2048
 
 
@@ -54,7 +55,7 @@ class Series:
         self.last: Point | None = None
         self.first_non_finite: int | None = None  # its step
         self._width = 1
-        self._buckets: dict[tuple[Quantity, Axis], list[Bucket]] = {}
+        self._reduced: dict[Quantity, list[Reduced]] = {}
 
     def __len__(self) -> int:
         return len(self.step)
@@ -72,7 +73,7 @@ class Series:
             self._append_some(points[start : start + 8192])
         while len(self) > self._width * MAX_BUCKETS:
             self._width *= 2
-            self._buckets.clear()
+            self._reduced.clear()
 
     def _append_some(self, points: Sequence[Point]) -> None:
         self.step += array("q", [point.step for point in points])
@@ -94,8 +95,8 @@ class Series:
             return
         for column in (self.step, self.tokens, self.time, self.loss, self.grad_norm, self.tokens_per_second):
             del column[keep:]
-        for buckets in self._buckets.values():
-            del buckets[keep // self._width :]
+        for reduced in self._reduced.values():
+            del reduced[keep // self._width :]
         if self.first_non_finite is not None and self.first_non_finite > step:
             self.first_non_finite = None
         self.last = self._point(keep - 1) if keep else None
@@ -115,27 +116,26 @@ class Series:
     def buckets(self, quantity: Quantity, axis: Axis = "step") -> list[Bucket]:
         """At most 4,096 buckets over the whole run, x in steps, tokens or seconds of training."""
         values: array[float] = getattr(self, quantity)
-        xs = getattr(self, axis)
         width, total = self._width, len(self)
-        known = self._buckets.setdefault((quantity, axis), [])
+        known = self._reduced.setdefault(quantity, [])
         del known[max(0, len(known) - 1) :]  # the last one may have grown
         for start in range(len(known) * width, total, width):
-            end = min(start + width, total)
-            low, mean, high, finite = _reduce(values[start:end])
-            known.append(Bucket(float(xs[end - 1]), low, mean, high, end - start, finite))
-        return known
+            known.append(_reduce(values[start : start + width].tolist()))
+        xs = getattr(self, axis)
+        ends = [*xs[width - 1 :: width], *([xs[-1]] if total % width else [])]
+        return [Bucket(float(x), *reduced) for x, reduced in zip(ends, known, strict=True)]
 
 
-def _reduce(values: array[float]) -> tuple[float, float, float, int]:
+def _reduce(values: list[float]) -> Reduced:
     if len(values) == 1 and math.isfinite(values[0]):
-        return values[0], values[0], values[0], 1
+        return values[0], values[0], values[0], 1, 1
     total = sum(values)
     if math.isfinite(total):
-        return min(values), total / len(values), max(values), len(values)
+        return min(values), total / len(values), max(values), len(values), len(values)
     numbers = [value for value in values if math.isfinite(value)]
     if not numbers:
-        return math.nan, math.nan, math.nan, 0
-    return min(numbers), sum(numbers) / len(numbers), max(numbers), len(numbers)
+        return math.nan, math.nan, math.nan, len(values), 0
+    return min(numbers), sum(numbers) / len(numbers), max(numbers), len(values), len(numbers)
 
 
 def smoothed(buckets: list[Bucket], weight: float) -> list[tuple[float, float]]:
