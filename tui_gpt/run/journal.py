@@ -55,7 +55,8 @@ class JournalReader(Generic[T]):
         self._decode, self._decode_lines = decoder.decode, decoder.decode_lines
         self._decode_rewound = msgspec.json.Decoder(Rewound).decode
 
-    def poll(self) -> list[T | Rewound]:
+    def poll(self, *, at_once: bool = True) -> list[T | Rewound]:
+        """The lines that came since; with `at_once` off a chunk of them, so that a long file can be taken in pieces."""
         try:
             with self.path.open("rb") as file:
                 stat = os.fstat(file.fileno())
@@ -74,6 +75,8 @@ class JournalReader(Generic[T]):
                         end = len(data)  # a line longer than any we write: not ours
                     self._offset += end
                     found += self._lines(data[:end])
+                    if not at_once:
+                        break
                 return found
         except FileNotFoundError:
             return []

@@ -81,7 +81,8 @@ class RunFeed:
             self._read_config()
             self._read_checkpoints()
             self.info = self.folder.read_info() or self.info
-            self.series.extend(metrics.poll())
+            while news := metrics.poll(at_once=False):
+                self.series.extend(news)
             settle(self.evals, evals.poll())
             settle(self.samples, samples.poll())
             fresh = events.poll()
