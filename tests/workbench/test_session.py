@@ -122,7 +122,8 @@ async def main():
         await pilot.pause()
 
 asyncio.run(main())
-print([name for name in ("torch", "numpy", "tokenizers", "tiktoken") if name in sys.modules], "tui_gpt.workbench.chart" in sys.modules)
+heavy = [name for name in ("torch", "numpy", "tokenizers", "tiktoken") if name in sys.modules]
+print(heavy, "tui_gpt.workbench.chart" in sys.modules)
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(workspace)], capture_output=True, text=True, check=True, cwd=ROOT

@@ -186,17 +186,24 @@ class Workbench(App[int], inherit_bindings=False):
         feed = self.feed
         if feed is not None:
             known = feed.info
-            await asyncio.to_thread(feed.poll)
+            await self.read_feed(feed)
             if known is None and feed.info is not None:
                 self.study_draft()  # its corpus has been prepared: counts instead of estimates
             self._take_note(feed)
             if feed.is_live and time.monotonic() - self._machine_read > MACHINE_SECONDS:
                 await self._read_machine()
-        poll = getattr(self.screen, "poll", None)
-        if poll is not None:
-            await asyncio.to_thread(poll)
+        if isinstance(self.screen, WorkScreen):
+            await self.screen.look()
         if not self.frozen and self.backlog <= BACKLOG:
             self.redraw()
+
+    async def read_feed(self, feed: RunFeed) -> None:
+        """Bring a feed up to date, a long journal piece by piece with a picture now and then."""
+        drawn = time.monotonic()
+        while feed.take(await asyncio.to_thread(feed.read)):
+            if time.monotonic() - drawn > BEAT_SECONDS:
+                self.redraw()
+                drawn = time.monotonic()
 
     @property
     def backlog(self) -> int:

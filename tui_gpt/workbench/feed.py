@@ -1,12 +1,14 @@
 """What a viewer knows of one run: everything it draws, read from the run folder and from nowhere else.
 
-`poll` reads what was appended since and is meant for a thread, so that a slow disk stalls no key; the screens redraw
-from these fields on a timer of their own. A folder that vanishes keeps its last picture and says so.
+Reading is apart from knowing: `read` fetches what was appended since and belongs in a thread, so that a slow disk
+stalls no key; `take` makes it known and belongs on the event loop, where the screens draw, so that nothing changes
+under a drawing. A long journal comes in pieces. A folder that vanishes keeps its last picture and says so.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +16,33 @@ from tui_gpt.config import Asked, Config
 from tui_gpt.errors import UserError
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.journal import JournalReader, settle
-from tui_gpt.run.messages import FINAL_STATES, Eval, Event, RunInfo, Sample, Status
+from tui_gpt.run.messages import FINAL_STATES, Eval, Event, Rewound, RunInfo, Sample, Status
 from tui_gpt.workbench.series import Point, Series
 
 if TYPE_CHECKING:
     from tui_gpt.checkpoints.manifest import CheckpointInfo
 
 KEPT_SAMPLES, KEPT_EVENTS = 200, 2000
+
+
+LONG = 1000  # points in one reading from which on there are likely more
+
+
+@dataclass
+class News:
+    """What one reading found; None for what is as before."""
+
+    state: str = "starting"
+    problem: str = ""
+    status: Status | None = None
+    info: RunInfo | None = None
+    asked: Asked = field(default_factory=dict)
+    config: Config | None = None
+    checkpoints: list[CheckpointInfo] | None = None
+    metrics: list[Point | Rewound] = field(default_factory=list)
+    evals: list[Eval | Rewound] = field(default_factory=list)
+    samples: list[Sample | Rewound] = field(default_factory=list)
+    events: list[Event | Rewound] = field(default_factory=list)
 
 
 class RunFeed:
@@ -43,7 +65,7 @@ class RunFeed:
         self.opened = False  # whether it has been read once
         self._config_stamp = self._checkpoints_stamp = 0
         self._readers = (
-            JournalReader(folder.metrics, Point, chunk_bytes=1 << 22),
+            JournalReader(folder.metrics, Point, chunk_bytes=1 << 21),
             JournalReader(folder.evals, Eval),
             JournalReader(folder.samples, Sample),
             JournalReader(folder.events, Event),
@@ -72,53 +94,70 @@ class RunFeed:
         return max(0.0, time.time() - self.status.heartbeat) if self.status and self.status.heartbeat else 0.0
 
     def poll(self) -> None:
-        """Read what came since. Never raises for what a run folder can hold: it becomes the state and the problem."""
+        """Read and take all there is, for callers without an event loop."""
+        while self.take(self.read()):
+            pass
+
+    def read(self) -> News:
+        """What came since, blocking. Never raises for what a run folder can hold: that becomes the problem."""
         metrics, evals, samples, events = self._readers
+        news = News()
         try:
             if not self.folder.path.is_dir():
-                self.state, self.problem = "gone", f"the run folder is gone: {self.folder.path}"
-                return
-            self._read_config()
-            self._read_checkpoints()
-            self.info = self.folder.read_info() or self.info
-            while news := metrics.poll(at_once=False):
-                self.series.extend(news)
-            settle(self.evals, evals.poll())
-            settle(self.samples, samples.poll())
-            fresh = events.poll()
-            settle(self.events, fresh)
-            self.acks |= {e.command_id: e for e in fresh if isinstance(e, Event) and e.kind == "ack" and e.command_id}
-            del self.samples[:-KEPT_SAMPLES], self.events[:-KEPT_EVENTS]
-            self.status = self.folder.read_status() or self.status
-            self.state = self.folder.state(self.status)
-            self.problem = ""
+                return News(state="gone", problem=f"the run folder is gone: {self.folder.path}")
+            news.asked, news.config = self._read_config()
+            news.checkpoints = self._read_checkpoints()
+            news.info = self.folder.read_info()
+            news.metrics = metrics.poll(at_once=False)
+            news.evals, news.samples, news.events = evals.poll(), samples.poll(), events.poll()
+            news.status = self.folder.read_status()
+            news.state = self.folder.state(news.status or self.status)
         except UserError as error:
-            self.state, self.problem = "unreadable", str(error)
+            news.state, news.problem = "unreadable", str(error)
         except OSError as error:
-            self.state, self.problem = "unreadable", f"{self.folder.path}: {(error.strerror or str(error)).lower()}"
-        finally:
-            self.opened = True
+            news.state, news.problem = "unreadable", f"{self.folder.path}: {(error.strerror or str(error)).lower()}"
+        return news
 
-    def _read_config(self) -> None:
+    def take(self, news: News) -> bool:
+        """Make `news` known; whether there may be more to read at once."""
+        self.series.extend(news.metrics)
+        settle(self.evals, news.evals)
+        settle(self.samples, news.samples)
+        settle(self.events, news.events)
+        acks = (item for item in news.events if isinstance(item, Event) and item.kind == "ack")
+        self.acks |= {ack.command_id: ack for ack in acks if ack.command_id}
+        del self.samples[:-KEPT_SAMPLES], self.events[:-KEPT_EVENTS]
+        self.status, self.info = news.status or self.status, news.info or self.info
+        if news.config is not None:
+            self.asked, self.config = news.asked, news.config
+        if news.checkpoints is not None:
+            self.checkpoints = news.checkpoints
+        self.state, self.problem = news.state, news.problem
+        self.opened = True
+        return len(news.metrics) > LONG
+
+    def _read_config(self) -> tuple[Asked, Config | None]:
         try:
             stamp = self.folder.config.stat().st_mtime_ns
         except FileNotFoundError:
-            return
-        if stamp != self._config_stamp:
-            self._config_stamp = stamp
-            self.asked = self.folder.read_asked()
-            self.config = self.folder.read_config()
+            return {}, None
+        if stamp == self._config_stamp:
+            return {}, None
+        asked, config = self.folder.read_asked(), self.folder.read_config()
+        self._config_stamp = stamp
+        return asked, config
 
-    def _read_checkpoints(self) -> None:
+    def _read_checkpoints(self) -> list[CheckpointInfo] | None:
         try:
             stamp = self.folder.checkpoints.stat().st_mtime_ns
         except FileNotFoundError:
-            return
-        if stamp != self._checkpoints_stamp:
-            self._checkpoints_stamp = stamp
-            from tui_gpt.checkpoints.manifest import list_checkpoints
+            return None
+        if stamp == self._checkpoints_stamp:
+            return None
+        from tui_gpt.checkpoints.manifest import list_checkpoints
 
-            self.checkpoints = list_checkpoints(self.folder.checkpoints)
+        self._checkpoints_stamp = stamp
+        return list_checkpoints(self.folder.checkpoints)
 
     def failure(self) -> str:
         """Why it failed, in one line; empty where it did not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import cast
 
@@ -59,14 +60,14 @@ class RunsScreen(WorkScreen):
 
     # what it shows
 
-    def poll(self) -> None:
-        """Read the runs, and the losses of those in the chart. In a thread."""
+    async def look(self) -> None:
+        """Read the runs, and the losses of those in the chart."""
         found = self.list or RunList(self.workbench.runs)
-        found.scan()
+        await asyncio.to_thread(found.scan)
         self.list = found
         for feed in self._overlaid():
             if not feed.opened or feed.is_live:
-                feed.poll()
+                await self.workbench.read_feed(feed)
 
     @property
     def lines(self) -> list[RunLine]:

@@ -60,6 +60,9 @@ class WorkScreen(Screen[None]):
         for canvas in self.query(Canvas):
             canvas.redraw()
 
+    async def look(self) -> None:
+        """Read what only this screen shows; called at each beat while it is in front."""
+
     def choose(self, folder: RunFolder) -> None:
         """Turn to this run, on the screen that can."""
 
