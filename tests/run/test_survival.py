@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.live import SMALL, at_step, ended, losses, resume, start, until
@@ -121,6 +122,22 @@ def test_the_run_goes_on_when_the_session_that_started_it_is_killed(tmp_path: Pa
     os.killpg(shell.pid, signal.SIGKILL)
     shell.wait()
     at_step(folder, before + 20)
+    assert folder.state() == "running"
+    _stop(folder)
+
+
+def test_the_run_goes_on_when_its_terminal_is_closed_and_attach_shows_it(tmp_path: Path) -> None:
+    arguments = ["-m", "tui_gpt", "--workspace", str(tmp_path), "train", *SMALL, "training.duration=100000"]
+    shell = pexpect.spawn(sys.executable, arguments, timeout=90)
+    shell.expect("loss")
+    shell.close()  # SIGHUP, and a terminal that is gone
+    (folder,) = runs_in(tmp_path / "runs")
+    at_step(folder, folder.read_status().step + 20)
+    attached = pexpect.spawn(sys.executable, ["-m", "tui_gpt", "--workspace", str(tmp_path), "attach"], timeout=90)
+    attached.expect("running.*step")
+    attached.sendintr()
+    attached.expect("left the run going")
+    attached.wait()
     assert folder.state() == "running"
     _stop(folder)
 

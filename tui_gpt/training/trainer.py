@@ -408,7 +408,7 @@ class Trainer:
     def _obey(self, command: Command) -> None:
         match command.name:
             case "pause":
-                self._hold(command, "paused")
+                self._hold(command, "")
             case "resume":
                 self.control.ack(command, f"running already, at step {self.progress.step:,}")
             case "checkpoint":

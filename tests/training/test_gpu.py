@@ -1,0 +1,31 @@
+"""What only a card shows. These run where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.live import ended, losses, resume, start
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+
+
+def test_a_run_on_cuda_computes_in_half_precision_on_a_named_card(tmp_path: Path) -> None:
+    folder = start(tmp_path, "training.duration=60", "training.compile=off")
+    status = ended(folder)
+    assert status.state == "finished", status.message
+    assert status.gpu_uuid.startswith("GPU-")
+    info, lines = folder.read_info(), folder.read_metrics()
+    assert info is not None and info.precision in ("bf16", "fp16")
+    assert [line.step for line in lines] == list(range(1, 61))
+    assert lines[-1].loss < lines[0].loss and lines[-1].memory_bytes > 0
+
+
+def test_a_compiled_run_resumes_where_it_stopped(tmp_path: Path) -> None:
+    folder = start(tmp_path, "training.duration=40", "training.compile=on", "model.dropout=0", stop_at=20)
+    assert ended(folder).step == 20
+    resume(folder)
+    assert ended(folder).state == "finished"
+    assert sorted(losses(folder)) == list(range(1, 41))
