@@ -228,14 +228,15 @@ class Workbench(App[int], inherit_bindings=False):
         for answer in self.commander.settle(feed):
             if not answer.ok:
                 self.say(f"{answer.command or 'command'}: {answer.message}", "error")
-            elif answer.command in ("checkpoint", "stop"):
+            elif answer.command == "checkpoint":
                 self.say(answer.message)
         run, before = self._last_state
         self._last_state = (feed.folder.id, feed.state)
         if run != feed.folder.id or before == feed.state or before in FINAL_STATES:
             return
         if feed.state in ("finished", "stopped"):
-            self.say(f"{feed.state} at step {feed.step}", bell=True)
+            words = feed.status.message if feed.status else ""
+            self.say(words or f"{feed.state} at step {feed.step}", bell=True)
         elif feed.state in ("failed", "crashed", "gone"):
             self.say(f"{feed.state}: {feed.failure()}", "error", bell=True)
 
