@@ -34,8 +34,10 @@ def test_every_action_of_a_screen_can_be_carried_out(screen, place):
 
 @pytest.mark.parametrize(
     ("key", "action"),
-    [("s", "start"), ("p", "pause"), ("c", "checkpoint"), ("X", "stop"), ("g", "sample"), ("z", "maximise")]
-    + [("y", "log_y"), ("x", "axis"), ("space", "freeze"), ("/", "filter"), ("+", "smoother"), ("0", "unsmoothed")],
+    [
+        *(("s", "start"), ("p", "pause"), ("c", "checkpoint"), ("X", "stop"), ("g", "sample"), ("z", "maximise")),
+        *(("y", "log_y"), ("x", "axis"), ("space", "freeze"), ("/", "filter"), ("+", "smoother"), ("0", "unsmoothed")),
+    ],
 )
 def test_the_fingers_find_every_key_where_they_expect_it(key, action):
     assert key in actions.BY_ID[action].keys

@@ -71,5 +71,5 @@ def test_the_editors_text_shows_every_setting_and_reads_back_as_it_was(draft):
 def test_a_broken_draft_file_is_said_where(draft):
     draft.configs.mkdir()
     draft.path.write_text("model = {n_layer = 0}")
-    with pytest.raises(ConfigError, match="draft.toml"):
+    with pytest.raises(ConfigError, match=r"draft\.toml"):
         draft.load()
