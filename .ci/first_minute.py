@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 INSTALL_SECONDS, LOSS_SECONDS, SAMPLE_SECONDS = 3000, 300, 900
+ESCAPES = re.compile(r"\x1b\[[0-9;?<>=]*[A-Za-z]|\x1b[\]P].*?(\x07|\x1b\\)")
 GPT_TUI = [".venv/bin/gpt-tui"]
 
 
@@ -42,7 +43,7 @@ class Terminal:
                 data = b""
             if not data:
                 sys.exit(f"first minute: it ended before {pattern!r}. Last seen:\n{self.text[-3000:]}")
-            self.text += re.sub(r"\x1b\[[0-9;?<>=]*[A-Za-z]|\x1b[\]P].*?(\x07|\x1b\\)", "", data.decode("utf-8", "replace"))
+            self.text += ESCAPES.sub("", data.decode("utf-8", "replace"))
         print(f"first minute: {pattern!r} after {time.monotonic() - started:.1f} s", flush=True)
 
     def press(self, keys: str) -> None:
@@ -54,7 +55,7 @@ def status() -> dict:
     return json.loads(answer.stdout) if answer.returncode == 0 else {"state": "none"}
 
 
-def wait_for(what: str, true, seconds: float) -> None:  # noqa: ANN001
+def wait_for(what: str, true, seconds: float) -> None:
     started = time.monotonic()
     while not true():
         if time.monotonic() - started > seconds:
