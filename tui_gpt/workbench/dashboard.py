@@ -274,7 +274,7 @@ class Dashboard(WorkScreen):
             if isinstance(value, Path):
                 self.workbench.load_config(value)
             else:
-                self.workbench.edit_draft(lambda: draft.start_over(str(value)))
+                self.workbench.edit_draft(lambda: draft.use_preset(str(value)))
 
         self.workbench.pick("Preset", choices, chosen, current=draft.config.preset)
 
@@ -314,7 +314,7 @@ class Dashboard(WorkScreen):
         if isinstance(pane, ConfigPane) and pane.current is not None:
             key = pane.current.key
             if key == "preset":
-                self.workbench.edit_draft(lambda: self.workbench.draft.start_over("pico"))
+                self.workbench.edit_draft(self.workbench.draft.start_over)
             else:
                 self.workbench.edit_draft(lambda: self.workbench.draft.reset(key))
 

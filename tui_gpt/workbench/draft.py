@@ -39,7 +39,6 @@ class Draft:
         self.asked: Asked = {"preset": "pico"}
         self.config: Config = build(self.asked)
         self.preset: Config = self.config
-        self.problem = ""  # why the draft cannot run
 
     @property
     def path(self) -> Path:
@@ -54,7 +53,7 @@ class Draft:
         """Make `asked` the draft. Raises ConfigError, and changes nothing, when it cannot run."""
         config = build(asked, where)
         self.asked = {"preset": config.preset} | {key: value for key, value in asked.items() if value != {}}
-        self.config, self.preset, self.problem = config, build({"preset": config.preset}), ""
+        self.config, self.preset = config, build({"preset": config.preset})
 
     def trial(self, key: str, text: str) -> Config:
         """The config with `key` set as `text` writes it. Raises ConfigError saying what is wrong."""
@@ -79,9 +78,9 @@ class Draft:
         self.take({**self.asked, "preset": name})
         self._keep()
 
-    def start_over(self, name: str) -> None:
-        """The preset as it is."""
-        self.take({"preset": name})
+    def start_over(self) -> None:
+        """The preset as it is, with nothing set by hand."""
+        self.take({"preset": self.config.preset})
         self._keep()
 
     def adopt(self, asked: Asked, where: str) -> None:

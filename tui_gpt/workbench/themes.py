@@ -12,12 +12,6 @@ from dataclasses import dataclass, replace
 from rich.style import Style
 from textual.theme import BUILTIN_THEMES, Theme
 
-ROLES = (
-    *("text", "dim", "faint", "bright", "accent", "good", "warn", "bad", "title", "key", "frame", "frame-active"),
-    *("raw", "train", "val", "floor", "prompt", "cursor", "cursor-dim", "tab", "run-0", "run-1", "run-2", "run-3"),
-    *("run-4", "run-5"),
-)
-
 _DUSK = {
     "text": "#b9c3d0",
     "dim": "#7d899a",

@@ -88,8 +88,6 @@ class LossPane(ChartPane):
             row(("]      ", "key"), "runs there are: open, resume, compare"),
             row(("?      ", "key"), "every key"),
         ]
-        if draft.problem:
-            rows += [row(), row(("✗ ", "bad"), (draft.problem, "bad"))]
         top = max(0, (height - len(rows)) // 3)
         indent = max(0, min(12, (width - 60) // 2))
         return [row()] * top + [((" " * indent, "text"), *line) for line in rows]
