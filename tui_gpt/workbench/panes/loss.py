@@ -46,26 +46,33 @@ class LossPane(ChartPane):
         )
 
     def _legend(self, feed: RunFeed, width: int) -> Row:
-        last, spans = feed.series.last, []
+        """What the lines are and where they stand; what is least needed goes first where it does not fit."""
+        last, parts = feed.series.last, []  # (what goes first, spans)
         if last is not None:
             role = "bad" if last.loss is None else "bright"
-            spans += [("━ ", "train"), ("train ", "dim"), (nats(last.loss, last.non_finite), role)]
+            parts.append((9, row(("━ ", "train"), ("train ", "dim"), (nats(last.loss, last.non_finite), role))))
         if (step := feed.series.first_non_finite) is not None:
-            spans += [("   ✗ ", "bad"), (f"not a number since step {step}", "bad")]
+            parts.append((8, row(("✗ ", "bad"), (f"not a number since step {step}", "bad"))))
         if feed.evals:
             newest = feed.evals[-1]
-            spans += [("   ━ ", "val"), ("val ", "dim"), (nats(newest.val_loss, newest.non_finite), "bright")]
+            value = nats(newest.val_loss, newest.non_finite)
+            parts.append((7, row(("━ ", "val"), ("val ", "dim"), (value, "bright"))))
             if (best := feed.best_val) is not None:
-                spans += [("  best ", "dim"), (nats(best), "text")]
+                parts.append((4, row(("best ", "dim"), (nats(best), "text"))))
             if newest.bits_per_byte is not None:
-                spans += [("   bits/byte ", "dim"), (f"{newest.bits_per_byte:.3f}", "text")]
+                parts.append((3, row(("bits/byte ", "dim"), (f"{newest.bits_per_byte:.3f}", "text"))))
         corpus = feed.info.corpus if feed.info else None
         if corpus and corpus.floor_loss is not None:
-            note = f" ({corpus.floor_note})" if corpus.floor_note else ""
-            spans += [("   ┄ ", "floor"), ("floor ", "dim"), (nats(corpus.floor_loss), "text")]
-            if row_width(spans) + len(note) <= width:
-                spans.append((note, "dim"))
-        return tuple(spans)
+            floor = row(("┄ ", "floor"), ("floor ", "dim"), (nats(corpus.floor_loss), "text"))
+            parts.append((6, floor))
+            if corpus.floor_note:
+                parts.append((5, row((f"({corpus.floor_note})", "dim"))))
+        while len(parts) > 1 and sum(row_width(spans) + 3 for _, spans in parts) - 3 > width:
+            parts.remove(min(parts, key=lambda part: part[0]))
+        spans: Row = ()
+        for _, part in parts:
+            spans += (*((("   ", "text"),) if spans else ()), *part)
+        return spans
 
     def _nothing(self, feed: RunFeed) -> str:
         if feed.series.last is not None:
