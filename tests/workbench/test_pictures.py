@@ -13,6 +13,7 @@ from tests.workbench import fake_run
 from tests.workbench.conftest import GIB, settle, text_of
 from tests.workbench.test_talk import FakeVoice, save
 from tui_gpt.hardware import Gpu
+from tui_gpt.run.folder import RunFolder
 from tui_gpt.workbench import talk_screen
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -114,7 +115,8 @@ async def test_the_machine_with_a_gpu(opened, workspace, machine, size):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_many_runs(opened, workspace, size):
+async def test_many_runs(opened, workspace, size, monkeypatch):
+    monkeypatch.setattr(RunFolder, "size_bytes", lambda self: 12_345_678)
     runs = workspace / "runs"
     for index in range(45):
         run = fake_run.FakeRun(runs, f"202611{index % 20 + 1:02d}-1{index % 6}0000-pico-stories-{index}", total=2000)

@@ -3,12 +3,14 @@
 import pytest
 
 from tests.workbench import fake_run
+from tui_gpt.run.folder import RunFolder
 from tui_gpt.workbench.app import Workbench
 
 
 @pytest.fixture
-def app(workspace):
+def app(workspace, monkeypatch):
     """On a run that diverged: the state with the most colours."""
+    monkeypatch.setattr(RunFolder, "size_bytes", lambda self: 12_345_678)
     run = fake_run.running(workspace / "runs", steps=812)
     run.train(3, loss=float("nan"))
     run.tell("non-finite", "the loss is not a number at step 813", "warning")

@@ -68,6 +68,8 @@ def sides(left: Sequence[Span], right: Sequence[Span], width: int) -> Row:
     wide = row_width(right)
     if wide >= width:
         return fit(right, width)
+    if wide and row_width(left) >= width - wide:
+        return (*fit(left, width - wide - 1), (" ", "text"), *right)
     return fit(left, width - wide) + tuple(right)
 
 

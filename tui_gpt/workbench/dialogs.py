@@ -162,9 +162,9 @@ class Question(ModalScreen[str]):
         body: list[Row] = [row(line) for line in wrap(self._text, width - 4)]
         body.append(())
         for index, (key, text, _) in enumerate(self._choices):
-            lead = "enter " if index == 0 else "      "
-            body.append(row((f"{key}  ", "key"), (text, "bright" if index == 0 else "text"), (f"   {lead}", "dim")))
-        body.append(row(("esc", "key"), (" leaves everything as it is", "dim")))
+            first = index == 0
+            body.append(row((f"{key}   ", "key"), (text, "bright" if first else "text"), (" (enter)" * first, "dim")))
+        body.append(row(("esc", "key"), (" leave everything as it is", "dim")))
         return framed(body, width, height, title=row((self._title, "bad" if self._bad else "bright")), active=True)
 
     def on_key(self, event: events.Key) -> None:

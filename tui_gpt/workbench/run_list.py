@@ -108,22 +108,24 @@ def _loss(line: RunLine) -> float:
 # ── the table ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _COLUMNS = (("step", 13), ("loss", 8), ("val", 8), ("time", 8), ("size", 9))
+_FROM = {"step": 50, "loss": 0, "val": 64, "time": 86, "size": 100}  # columns of the screen from which on each is shown
 
 
 def _widths(width: int) -> tuple[int, list[tuple[str, int]], int]:
     """Of the run's name, the figures that fit, and the note."""
-    columns = [column for column in _COLUMNS if width >= 100 or column[0] not in ("size",)]
-    columns = [column for column in columns if width >= 72 or column[0] not in ("time", "val")]
+    columns = [(name, wide) for name, wide in _COLUMNS if width >= _FROM[name]]
     rest = width - 16 - sum(wide for _, wide in columns)
-    name = max(10, min(36, rest if rest < 50 else round(rest * 0.6)))
-    return name, columns, max(0, rest - name - 2)
+    if rest < 44:
+        return max(8, rest), columns, 0
+    name = min(40, round(rest * 0.6))
+    return name, columns, rest - name - 2
 
 
 def table_head(width: int) -> Row:
     name, columns, note = _widths(width)
     spans: list[Span] = [("   " + "state".ljust(13) + "run".ljust(name), "dim")]
     spans += [(label.rjust(wide), "dim") for label, wide in columns]
-    return row(*spans, ("  note" if note > 6 else "", "dim"))
+    return row(*spans, ("  note" if note else "", "dim"))
 
 
 def table_row(line: RunLine, width: int, *, selected: bool, letter: Span | None) -> Row:
@@ -148,7 +150,7 @@ def table_row(line: RunLine, width: int, *, selected: bool, letter: Span | None)
         (word.ljust(13), role),
         (label + " " * (name - width_of(label)), "bright"),
         *((figures[key].rjust(wide), "text") for key, wide in columns),
-        ("  " + about, "bad" if line.problem else "dim"),
+        ("  " + about if note else "", "bad" if line.problem else "dim"),
     ]
     if not selected:
         return tuple(spans)

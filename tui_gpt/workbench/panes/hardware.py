@@ -53,7 +53,7 @@ class MachinePane(ScrollPane):
 def _card(card: Gpu, width: int, *, mine: bool) -> list[Row]:
     heads = [f"{card.temperature_celsius} °C"] if card.temperature_celsius is not None else []
     heads += [f"{card.power_watts:.0f} W"] if card.power_watts is not None else []
-    name = row((f"gpu {card.index} ", "dim"), (clean(card.name), "accent" if mine else "text"))
+    name = row((f"gpu {card.index} ", "dim"), (clean(card.name).removeprefix("NVIDIA "), "accent" if mine else "text"))
     rows = [sides(name, row(("  ".join(heads), "bright")), width)]
     if card.utilisation is not None:
         rows.append(_bar("busy", card.utilisation, f"{100 * card.utilisation:.0f} %", width))
