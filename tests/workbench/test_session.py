@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pexpect
@@ -74,6 +75,36 @@ def test_a_closed_terminal_ends_it(terminal):
     child.ptyproc.fileobj.close()  # the other end goes, as when a connection drops
     assert os.waitpid(child.pid, 0)[0] == child.pid
     child.ptyproc.terminated = True
+
+
+def sent(child: pexpect.spawn, seconds: float) -> int:
+    """Bytes that the program sends in that time."""
+    total, end = 0, time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        try:
+            total += len(child.read_nonblocking(65536, timeout=left))
+        except pexpect.TIMEOUT:
+            break
+    return total
+
+
+def test_with_no_live_run_it_sends_nothing(terminal):
+    child = terminal()
+    sent(child, 2)
+    assert sent(child, 3) == 0
+
+
+def test_a_running_dashboard_sends_less_than_2_kb_a_second(terminal, workspace):
+    run = fake_run.running(workspace / "runs", steps=600)
+    child = terminal()
+    child.expect(b"600/4000")
+    sent(child, 2)
+    total, beats = 0, 16
+    for _ in range(beats):
+        run.train(5)
+        run.say("running", "training", tokens=run.step * 1024, loss=1.2, val_loss=1.25, tokens_per_second=12_000.0)
+        total += sent(child, 0.5)
+    assert 0 < total < 2000 * beats / 2
 
 
 def test_an_ascii_locale_gets_ascii(terminal, workspace):

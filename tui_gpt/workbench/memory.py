@@ -62,8 +62,9 @@ def keys_path() -> Path:
 
 
 def load_view(path: Path) -> View:
+    """The view of the last session, but for a maximised pane: a new one begins with all of them in sight."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=View)
+        return msgspec.structs.replace(msgspec.json.decode(path.read_bytes(), type=View), maximised=False)
     except (OSError, msgspec.DecodeError):
         return View()
 
