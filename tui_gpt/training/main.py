@@ -103,7 +103,7 @@ def _describe(folder: RunFolder, prepared: Prepared, compute: Compute, trainer: 
             train_tokens=shards.train_tokens,
             val_tokens=shards.val_tokens,
             floor_loss=shards.floor_nats / shards.val_tokens if shards.floor_nats is not None else None,
-            floor_note="whole stories, scored from their start" if shards.floor_nats is not None else "",
+            floor_note=_floor_note(prepared),
         ),
         device=compute.name,
         precision=compute.precision,
@@ -116,6 +116,17 @@ def _describe(folder: RunFolder, prepared: Prepared, compute: Compute, trainer: 
         git=_git(folder.path),
     )
     write_atomically(folder.info, msgspec.json.format(msgspec.json.encode(info)))
+
+
+def _floor_note(prepared: Prepared) -> str:
+    """Why a validation loss cannot reach the floor, which is that of whole documents read from their start."""
+    shards = prepared.shards
+    if shards.info.floor_nats is None:
+        return ""
+    starts = shards.val_starts
+    longest = max(int((starts[1:] - starts[:-1]).max(initial=0)), shards.info.val_tokens - int(starts[-1]))
+    short = prepared.config.model.context_length < longest
+    return "context holds less than a story" if short else "windows begin mid-story"
 
 
 def _git(folder: Path) -> str:
