@@ -61,7 +61,7 @@ def resume(
         set_key(asked, key, value)
     check_resumable(before, build(asked))
     if newest := manifest.newest(folder.checkpoints, ["full"]):
-        manifest.read_manifest(newest.path)
+        manifest.verify(newest.path)  # a damaged one is refused here, before the run's last state is written over
     request = StartRequest(corpus_dir=str(corpus_dir.resolve()), resume=True, changes=changes or {}, stop_at=stop_at)
     _supervise(folder, request)
     return folder
@@ -85,7 +85,7 @@ def checked(asked: Asked, corpus_dir: Path) -> Asked:
 
 def _adopt(asked: Asked, flat: dict[str, Any], checkpoint: Path) -> None:
     """Let the run have the checkpoint's shape and tokenizer; a shape set by hand that differs is refused."""
-    manifest.read_manifest(checkpoint)
+    manifest.verify(checkpoint)
     source = read_toml(checkpoint / manifest.CONFIG)
     build(source, str(checkpoint / manifest.CONFIG))
     for key, value in source["model"].items():

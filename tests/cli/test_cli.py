@@ -155,6 +155,24 @@ def test_a_run_from_a_newer_version_is_refused(run: RunFolder, tmp_path: Path) -
         assert done.returncode == 2 and "newer gpt-tui" in done.stderr
 
 
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_goes_on(run: RunFolder, tmp_path: Path) -> None:
+    import shutil
+
+    copy = RunFolder(Path(shutil.copytree(run.path, tmp_path / "runs" / run.id)))
+    newest = copy.checkpoints / "step-00000020"
+    weights = bytearray((newest / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (newest / "model.safetensors").write_bytes(weights)
+    for arguments in (["train", "--resume", run.id, "--steps", "22"], ["train", "--init-from", str(newest)]):
+        done = gpt_tui(tmp_path, *arguments)
+        assert done.returncode == 2 and "does not match its digest" in done.stderr and "removed" in done.stderr
+    assert gpt_tui(tmp_path, "sample", run.id).returncode == 2
+    assert copy.state() == "finished"
+    shutil.rmtree(newest)
+    assert gpt_tui(tmp_path, "train", "--resume", run.id, "--steps", "22").returncode == 0
+    assert [line.step for line in copy.read_metrics()] == list(range(1, 23))
+
+
 def test_delete_asks_and_rename_keeps_the_date(run: RunFolder, tmp_path: Path) -> None:
     import shutil
 

@@ -106,7 +106,7 @@ def verify(checkpoint: Path) -> Manifest:
     return manifest
 
 
-_OTHER = "Use another checkpoint of the run (`gpt-tui status RUN` lists them)"
+_OTHER = "`gpt-tui status RUN` lists the run's others; with this folder removed, a resume takes the one before"
 
 
 def digest(path: Path) -> str:

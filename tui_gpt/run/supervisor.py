@@ -45,10 +45,6 @@ LOCK_PATIENCE_SECONDS = 3.0
 STOP_NOW_SECONDS = 10.0
 LOG_TAIL_LINES = 12
 
-# Idle OpenMP threads spin by default, each stealing a core from whoever else would use it. pico on 2 cores, ms a step:
-# alone 57 by default, 63 at 10,000 spins, 110 passive; beside another 2-thread trainer 5,900, 446 and 223.
-GOMP_SPINCOUNT = "10000"
-
 
 class StartRequest(Message, frozen=True):
     """What this one start was asked, beyond the config."""
@@ -185,7 +181,6 @@ class Supervisor:
 
     def _prepare(self) -> hardware.Gpu | None:
         """Carry out a resume's changes to the config, and choose the card. Raises UserError."""
-        os.environ.setdefault("GOMP_SPINCOUNT", GOMP_SPINCOUNT)
         asked = self.folder.read_asked()
         if self.request.changes:
             for key, value in self.request.changes.items():
