@@ -88,6 +88,25 @@ def test_kill_9_at_a_random_moment_loses_no_step_and_no_bit(
     assert not list(folder.path.glob(".partial-*"))
 
 
+def test_kill_9_in_the_middle_of_a_save_leaves_the_checkpoint_before_it(
+    workspace: Path, uninterrupted: dict[int, float | None]
+) -> None:
+    folder = start(workspace, f"training.duration={STEPS}", "checkpoints.every=2")
+    status = at_step(folder, 10)
+    while not any(folder.path.glob(".partial-*")):
+        assert folder.is_locked(), "the run ended before a save was seen"
+    for pid in (status.supervisor_pid, *status.trainer_pids):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not folder.is_locked(), "a free lock")
+    newest = manifest.newest(folder.checkpoints, ["full"])
+    assert newest is not None
+    manifest.verify(newest.path)
+    resume(folder)
+    assert ended(folder).state == "finished"
+    assert losses(folder) == uninterrupted
+    assert not list(folder.path.glob(".partial-*"))
+
+
 def test_a_killed_trainer_is_recorded_with_its_signal(workspace: Path) -> None:
     folder = start(workspace, "training.duration=100000")
     os.kill(at_step(folder, 1).trainer_pids[0], signal.SIGKILL)
