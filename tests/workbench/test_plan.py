@@ -5,7 +5,8 @@ import pytest
 from tests.workbench import fake_run
 from tests.workbench.conftest import HOST
 from tui_gpt.config import build, override
-from tui_gpt.workbench.corpus_facts import CorpusFacts, bytes_per_token, read_facts, vocab_size_of
+from tui_gpt.config.estimates import vocab_size_of
+from tui_gpt.workbench.corpus_facts import CorpusFacts, bytes_per_token, read_facts
 from tui_gpt.workbench.machine import Readings
 from tui_gpt.workbench.plan import Speed, known_speed, make_plan
 

@@ -12,7 +12,7 @@ from tui_gpt import launch
 from tui_gpt.cli.follow import follow
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.config import PRESETS, PURPOSES, asked_for, build, field, fields, keys_of, override, set_key, to_toml
-from tui_gpt.config.estimates import memory_bytes, parameters
+from tui_gpt.config.estimates import memory_bytes, parameters, vocab_size_of
 from tui_gpt.errors import ConfigError
 
 
@@ -111,7 +111,7 @@ def _checkpoint(reference: str, workspace: Workspace) -> Path:
 
 def _print_plan(asked: dict[str, Any]) -> None:
     plan = build(asked)
-    vocab = _vocabulary(plan.data.tokenizer)
+    vocab = vocab_size_of(plan.data.tokenizer)
     click.echo(to_toml(asked), nl=False)
     if vocab:
         click.echo(
@@ -119,10 +119,3 @@ def _print_plan(asked: dict[str, Any]) -> None:
             f" about {memory_bytes(plan, vocab) / 2**30:.2f} GiB",
             err=True,
         )
-
-
-def _vocabulary(tokenizer: str) -> int | None:
-    """The vocabulary's size where the tokenizer's name tells it."""
-    if tokenizer.startswith("bpe:"):
-        return int(tokenizer[4:])
-    return {"byte": 257, "gpt2": 50257}.get(tokenizer)

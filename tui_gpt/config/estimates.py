@@ -5,6 +5,16 @@ from __future__ import annotations
 from tui_gpt.config.schema import Config, ModelConfig
 
 
+def vocab_size_of(tokenizer: str) -> int | None:
+    """The vocabulary that a tokenizer's name promises; None where only the text can tell."""
+    if tokenizer == "byte":
+        return 257
+    if tokenizer == "gpt2":
+        return 50257
+    kind, _, number = tokenizer.partition(":")
+    return int(number) if kind == "bpe" and number.isdigit() else None
+
+
 def parameters(model: ModelConfig, vocab_size: int) -> int:
     """Parameters of the GPT, a tied head counted once and vocabulary padding not at all."""
     return embedding_parameters(model, vocab_size) + block_parameters(model) + head_parameters(model, vocab_size)

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from tui_gpt.errors import UserError
+
 SCHEMA_VERSION = 1
 
 State = Literal["starting", "running", "paused", "stopping", "finished", "stopped", "failed"]
@@ -164,6 +166,10 @@ class Failure(Message, frozen=True):
     exit_code: int | None = None
     signal: str = ""
     log_tail: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, error: UserError) -> Failure:
+        return cls(what=error.what, where=error.where, do=error.do)
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what

@@ -120,7 +120,7 @@ class Supervisor:
             self.process.join()
             self._conclude()
         except UserError as error:
-            failure = Failure(what=error.what, where=error.where, do=error.do)
+            failure = Failure.of(error)
             self._finish("failed", str(error), failure)
 
     # ── one turn ────────────────────────────────────────────────────────────────────────────────────────────────────

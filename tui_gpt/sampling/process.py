@@ -46,7 +46,7 @@ class _Sampler:
                 try:
                     self._generate(message)
                 except UserError as error:
-                    failure = Failure(what=error.what, where=error.where, do=error.do)
+                    failure = Failure.of(error)
                     self.channel.send(Refused(id=message.id, failure=failure))
                 except torch.OutOfMemoryError:
                     self.model = None

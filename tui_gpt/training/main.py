@@ -37,7 +37,7 @@ def run_trainer(channel: Channel, folder: str, request: StartRequest) -> None:
         by_signal = control.stop_command is not None and control.stop_command.sender == "signal"
         ended = Ended(state="stopped", message="stopped before the first step", by_signal=by_signal)
     except UserError as error:
-        failure = Failure(what=error.what, where=error.where, do=error.do)
+        failure = Failure.of(error)
         ended = Ended(state="failed", message=str(error), step=control.progress.step, failure=failure)
     except Exception as error:
         traceback.print_exc()

@@ -47,4 +47,4 @@ def score(channel: Channel, checkpoint: str, corpus: str, split: str, corpus_dir
         assert result is not None  # nothing interrupts it
         channel.send(result)
     except UserError as error:
-        channel.send(Refused(id="", failure=Failure(what=error.what, where=error.where, do=error.do)))
+        channel.send(Refused(id="", failure=Failure.of(error)))

@@ -80,7 +80,7 @@ class Trainer:
         self.saver = Saver(folder.checkpoints, config.checkpoints.keep, self.journals.sync, self._on_saved)
         self.read_memory = compute.memory_bytes()
         self.flops = flops_per_token(config.model, self.tokenizer.vocab_size)
-        self.saved_step = self.progress.step if resume else 0
+        self.saved_step = self.progress.step
         self.last_loss: float | None = None
         self.last_val_loss: float | None = None
         self.last_speed, self.last_memory = 0.0, 0
@@ -165,13 +165,14 @@ class Trainer:
             return self._ended()
         self.control.enter("running", "training")
         self.clock = time.perf_counter()
+        first = self.progress.step + 1
         while not self.is_over():
             self._obey_all()
             if self.control.stopping:
                 return self._stop()
             self._step()
             self._after_step()
-            if self.progress.step == self.saved_step + 1:
+            if self.progress.step == first:
                 gc.collect()
                 gc.freeze()  # what lives by now lives on: collections need not look at it again
         self.saver.wait()

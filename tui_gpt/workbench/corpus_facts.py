@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tui_gpt.config.estimates import vocab_size_of
 from tui_gpt.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,16 +70,6 @@ def read_facts(reference: str, tokenizer: str, val_fraction: float, corpus_dir: 
     train = round(tokens * (1 - val_fraction)) if tokens else None
     val = tokens - train if tokens and train else None
     return CorpusFacts(reference, tokenizer, source.description, size, documents, train, val, vocab, False, preview)
-
-
-def vocab_size_of(tokenizer: str) -> int | None:
-    """The vocabulary that a tokenizer's name promises; None where only the text can tell."""
-    if tokenizer == "byte":
-        return 257
-    if tokenizer == "gpt2":
-        return 50257
-    kind, _, number = tokenizer.partition(":")
-    return int(number) if kind == "bpe" and number.isdigit() else None
 
 
 def bytes_per_token(tokenizer: str) -> float:
