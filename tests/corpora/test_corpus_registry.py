@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tui_gpt.corpora import add_corpus, cache_dir, check_corpus, find_corpus, list_corpora
-from tui_gpt.corpora.registry import KNOWN
+from tui_gpt.corpora.catalogue import BUNDLED, KNOWN
 from tui_gpt.errors import CorpusError
 
 
@@ -41,17 +41,17 @@ def refusal(call, *args) -> str:
 
 def test_the_bundled_corpora_are_there_without_any_folder(tmp_path):
     entries = {entry.name: entry for entry in list_corpora(tmp_path / "none")}
-    assert [name for name, entry in entries.items() if entry.kind == "bundled"] == ["stories", "tiny"]
+    assert [name for name, entry in entries.items() if entry.kind == "bundled"] == BUNDLED
     assert all(entry.description for entry in entries.values())
     assert entries["tiny"].size_bytes == len(next(find_corpus("tiny", tmp_path / "none").documents()))
 
 
 def test_texts_not_ours_to_ship_are_listed_with_how_to_get_them(corpus):
     verdict = next(entry for entry in list_corpora(corpus) if entry.name == "verdict")
-    assert verdict.kind == "absent" and "Wikisource" in verdict.how
-    said = refusal(find_corpus, "verdict", corpus)
-    assert "Wikisource" in said and str(corpus / "verdict.txt") in said and "stories, tiny" in said
-    assert "char-rnn" in refusal(check_corpus, "shakespeare", corpus)
+    assert verdict.kind == "absent" and verdict.how == "gpt-tui corpus fetch verdict"
+    assert verdict.size_bytes == 20_479 and "public domain" in verdict.licence and "wikisource" in verdict.source
+    assert "gpt-tui corpus fetch verdict" in refusal(find_corpus, "verdict", corpus)
+    assert "1.1 MB, public domain" in refusal(check_corpus, "shakespeare", corpus)
 
 
 def test_a_known_name_resolves_to_the_users_copy(corpus):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -16,8 +17,14 @@ import xxhash
 
 from tui_gpt.errors import CorpusError, reason
 
-TEXT_SUFFIXES = (".txt", ".md")
-HEAD_BYTES = 1 << 16
+PLAIN_SUFFIXES = (
+    *(".txt", ".md", ".rst", ".tex", ".py", ".pyi", ".js", ".ts", ".jsx", ".tsx", ".c", ".h", ".cc", ".cpp", ".hpp"),
+    *(".cu", ".cuh", ".rs", ".go", ".java", ".kt", ".scala", ".swift", ".rb", ".pl", ".php", ".lua", ".jl", ".r"),
+    *(".hs", ".ml", ".clj", ".ex", ".erl", ".sh", ".sql", ".cs", ".zig", ".nim", ".el", ".lisp", ".scm", ".f90"),
+)
+RECORD_SUFFIXES = (".jsonl", ".ndjson", ".csv", ".parquet")
+PACKED_SUFFIXES = (".gz", ".zst")
+TEXT_SUFFIXES = (*PLAIN_SUFFIXES, *RECORD_SUFFIXES, *PACKED_SUFFIXES)
 CHUNK_BYTES = 1 << 22
 BOM = b"\xef\xbb\xbf"
 
@@ -45,15 +52,6 @@ def unreadable(path: Path, error: OSError) -> CorpusError:
     return CorpusError(f"cannot be read: {reason(error)}", where=str(path))
 
 
-def read_text(path: Path) -> str:
-    """The text of a file. Raises CorpusError for one that cannot be read, is binary, or is not UTF-8."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from None
-    return decode(data, str(path))
-
-
 def decode(data: bytes, where: str, *, whole: bool = True) -> str:
     """`data` as text; with `whole` false it may end within a character. Raises CorpusError naming the byte offset."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -75,27 +73,20 @@ def decode(data: bytes, where: str, *, whole: bool = True) -> str:
         ) from None
 
 
-def check_text(path: Path) -> None:
-    """Raises CorpusError unless the file's beginning can be read and is text."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-    except OSError as error:
-        raise unreadable(path, error) from None
-    if not decode(head, str(path), whole=len(head) < HEAD_BYTES).strip() and len(head) < HEAD_BYTES:
-        raise CorpusError("is empty", where=str(path))
+Skipped = Counter[Literal["hidden", "empty", "not text by its name", "a link that leads nowhere"]]
 
 
-def text_files(folder: Path) -> list[Path]:
-    """The text files under `folder`, at any depth, sorted; hidden and empty ones are left out.
+def text_files(folder: Path, skipped: Skipped | None = None) -> list[Path]:
+    """The text files under `folder`, at any depth, sorted. What is left out is counted in `skipped`.
 
     Links are followed, each folder once, so a link that leads back up ends there. Raises CorpusError for a folder
     that cannot be read.
     """
-    return sorted(_walk(folder, set()), key=lambda path: path.relative_to(folder).parts)
+    found = _walk(folder, set(), Counter() if skipped is None else skipped)
+    return sorted(found, key=lambda path: path.relative_to(folder).parts)
 
 
-def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+def _walk(folder: Path, seen: set[tuple[int, int]], skipped: Skipped) -> Iterator[Path]:
     try:
         status = folder.stat()
         if (status.st_dev, status.st_ino) in seen:
@@ -106,16 +97,22 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
         raise unreadable(folder, error) from None
     for entry in entries:
         if entry.name.startswith("."):
+            skipped["hidden"] += 1
             continue
         try:
             mode = entry.stat()
         except OSError:  # a link that leads nowhere or to itself holds no text
             if entry.is_symlink():
+                skipped["a link that leads nowhere"] += 1
                 continue
             raise CorpusError("cannot be read", where=entry.path) from None
         if stat.S_ISDIR(mode.st_mode):
-            yield from _walk(Path(entry.path), seen)
-        elif stat.S_ISREG(mode.st_mode) and mode.st_size and entry.name.lower().endswith(TEXT_SUFFIXES):
+            yield from _walk(Path(entry.path), seen, skipped)
+        elif not stat.S_ISREG(mode.st_mode) or not entry.name.lower().endswith(TEXT_SUFFIXES):
+            skipped["not text by its name"] += 1
+        elif not mode.st_size:
+            skipped["empty"] += 1
+        else:
             yield Path(entry.path)
 
 

@@ -1,8 +1,8 @@
 """What a corpus name means: bundled text, what the user keeps in the corpus folder, or a path.
 
-A name of the registry wins, then a file or folder in the corpus folder, then a path from the current folder; anything
-with a slash in it is a path. `verdict` and `shakespeare` are names whose text is not ours to ship: they resolve to the
-user's copy, or to one line that says where to get it.
+A name of the registry (`catalogue.py`) wins, then a file or folder in the corpus folder, then a path from the current
+folder; anything else with a slash in it is a path. What is not bundled resolves to the user's own copy, to what was
+fetched, or to one line that says how to fetch it.
 """
 
 from __future__ import annotations
@@ -12,73 +12,100 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
-from tui_gpt.corpora.files import TEXT_SUFFIXES, cache_dir, check_text, kind_of, text_files, unreadable
-from tui_gpt.corpora.sources import Bundled, Folder, Source, Stories, TextFile
-from tui_gpt.corpora.stories import MEGABYTES
+from tui_gpt.corpora.catalogue import BUNDLED, KNOWN, STORIES, folder_name, known
+from tui_gpt.corpora.digests import Digests
+from tui_gpt.corpora.files import PACKED_SUFFIXES, RECORD_SUFFIXES, TEXT_SUFFIXES, cache_dir, kind_of, unreadable
+from tui_gpt.corpora.formats import Layout, check_file
+from tui_gpt.corpora.manifests import MANIFEST, Manifest, read_manifest, write_manifest
+from tui_gpt.corpora.sources import Bundled, Folder, PythonTopics, Source, Stories, TextFile
+from tui_gpt.corpora.stories import MEGABYTES, SEED
 from tui_gpt.errors import CorpusError, reason
 
+KEPT_SUFFIXES = (".txt", *(kind + packed for kind in RECORD_SUFFIXES for packed in ("", *PACKED_SUFFIXES)))
 CHECKED_FILES = 256  # of a folder, before a run starts; preparation reads them all
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
-class Known(NamedTuple):
-    """A name of the registry. `get` tells where its text is found, empty for what is bundled."""
-
-    description: str
-    get: str = ""
-
-
-KNOWN = {
-    "stories": Known("very short children's stories, made here, with a known entropy: for the first minute"),
-    "tiny": Known("a few sentences on machine learning: for a test of everything"),
-    "verdict": Known("The Verdict, a short story by Edith Wharton (1908)", "it is on Wikisource and Project Gutenberg"),
-    "shakespeare": Known(
-        "40,000 lines of Shakespeare's plays", "it is data/tinyshakespeare/input.txt in karpathy's char-rnn repository"
-    ),
-}
-BUNDLED = [name for name, known in KNOWN.items() if not known.get]
-
-
 class CorpusEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the corpus list. `how` tells how to get one that is absent."""
+    """One line of the corpus list. `how` tells how to get one that is absent, whose size is what would be fetched."""
 
     name: str
     description: str
-    kind: Literal["bundled", "file", "folder", "absent"]
+    kind: Literal["bundled", "file", "folder", "fetched", "made", "absent"]
     path: str = ""
     size_bytes: int = 0
     how: str = ""
+    licence: str = ""
+    source: str = ""
+    good_for: str = ""
 
 
 def list_corpora(corpus_dir: Path) -> list[CorpusEntry]:
     """The registry's names, then the texts and folders of `corpus_dir`. Raises CorpusError when it cannot be read."""
     entries = []
-    for name, known in KNOWN.items():
+    for name, about in KNOWN.items():
         path = None if name in BUNDLED else _kept(name, corpus_dir)
+        fetched = fetched_folder(name, corpus_dir)
         if path is not None:
-            entries.append(_entry(name, known.description, path))
+            entry = _entry(name, about.description, path)
         elif name in BUNDLED:
-            size = Bundled(name, "").size_bytes() if name != "stories" else int(MEGABYTES * 1e6)
-            entries.append(CorpusEntry(name=name, description=known.description, kind="bundled", size_bytes=size))
+            size = _bundled(name, corpus_dir).size_bytes()
+            entry = CorpusEntry(name=name, description=about.description, kind="bundled", size_bytes=size)
+        elif fetched.exists():
+            entry = msgspec.structs.replace(_entry(name, about.description, fetched), kind="fetched")
         else:
-            entries.append(
-                CorpusEntry(
-                    name=name,
-                    description=known.description,
-                    kind="absent",
-                    path=str(corpus_dir / f"{name}.txt"),
-                    how=known.get,
-                )
+            entry = CorpusEntry(
+                name=name,
+                description=about.description,
+                kind="absent",
+                path=str(corpus_dir / f"{name}.txt"),
+                size_bytes=about.size_bytes,
+                how=f"gpt-tui corpus fetch {name}",
             )
+        entries.append(
+            msgspec.structs.replace(entry, licence=about.licence, source=about.source, good_for=about.good_for)
+        )
+    entries += _by_pattern(corpus_dir)
     listed = {entry.path for entry in entries if entry.kind != "absent"}
     for path in _texts_in(corpus_dir):
         if str(path) not in listed:
             entries.append(_entry(_short_name(path), "", path))
     return entries
+
+
+def _by_pattern(corpus_dir: Path) -> list[CorpusEntry]:
+    """Books, sets of the hub and stories that were fetched or made, under the names that find them."""
+    cache = cache_dir(corpus_dir)
+    entries = []
+    for path in sorted(cache.glob(f"fetched/*/{MANIFEST}")):
+        manifest = read_manifest(path.parent)
+        if manifest is not None and manifest.name not in KNOWN:
+            entry = _entry(manifest.name, manifest.description, path.parent)
+            entries.append(
+                msgspec.structs.replace(entry, kind="fetched", licence=manifest.licence, source=manifest.source)
+            )
+    for made in Stories.made(cache):
+        if (made.megabytes, made.seed) != (MEGABYTES, SEED):
+            name = f"stories:{made.megabytes:g}:{made.seed}"
+            description = KNOWN["stories"].description
+            entries.append(CorpusEntry(name=name, description=description, kind="made", size_bytes=made.size_bytes()))
+    return entries
+
+
+def fetched_folder(name: str, corpus_dir: Path) -> Path:
+    """Where the text of a fetched corpus lies, or would."""
+    return cache_dir(corpus_dir) / "fetched" / folder_name(name)
+
+
+def _bundled(name: str, corpus_dir: Path) -> Source:
+    description = KNOWN[name].description
+    if name == "stories":
+        return Stories(name, description, cache_dir(corpus_dir))
+    return PythonTopics(name, description) if name == "pydocs" else Bundled(name, description)
 
 
 def _texts_in(corpus_dir: Path) -> list[Path]:
@@ -102,8 +129,9 @@ def _is_corpus(path: Path) -> bool:
 
 def _short_name(path: Path) -> str:
     """The shortest name that finds `path` in its folder."""
-    stem = path.name.removesuffix(".txt")
-    return path.name if stem in KNOWN or os.path.lexists(path.with_name(stem)) else stem
+    stem = next((path.name.removesuffix(end) for end in KEPT_SUFFIXES if path.name.endswith(end)), path.name)
+    found = next((place for place in _places(stem, path.parent) if os.path.lexists(place)), None)
+    return stem if stem not in KNOWN and found == path else path.name
 
 
 def _entry(name: str, description: str, path: Path) -> CorpusEntry:
@@ -112,7 +140,10 @@ def _entry(name: str, description: str, path: Path) -> CorpusEntry:
     size = 0
     try:
         if kind_of(path) == "folder":
-            kind, files = "folder", text_files(path)
+            kind, folder = "folder", Folder(path)
+            files = folder.files()
+            manifest = folder.manifest
+            description = description or (manifest.description if manifest else "")
             description = description or ("1 text file" if len(files) == 1 else f"{len(files):,} text files")
         else:
             files, description = [path], description or "a text file"
@@ -124,9 +155,13 @@ def _entry(name: str, description: str, path: Path) -> CorpusEntry:
     return CorpusEntry(name=name, description=description, kind=kind, path=str(path), size_bytes=size)
 
 
+def _places(name: str, corpus_dir: Path) -> list[Path]:
+    return [corpus_dir / name, *(corpus_dir / f"{name}{suffix}" for suffix in KEPT_SUFFIXES)]
+
+
 def _kept(name: str, corpus_dir: Path) -> Path | None:
     """What the user keeps in `corpus_dir` under `name`."""
-    for path in (corpus_dir / name, corpus_dir / f"{name}.txt"):
+    for path in _places(name, corpus_dir):
         if kind_of(path) in ("file", "folder"):
             return path
     return None
@@ -134,20 +169,27 @@ def _kept(name: str, corpus_dir: Path) -> Path | None:
 
 def find_corpus(reference: str, corpus_dir: Path) -> Source:
     """The corpus that a name or path means. Raises CorpusError with the nearest known name."""
-    known = KNOWN.get(reference)
-    if reference == "stories":
-        return Stories(reference, KNOWN[reference].description, cache_dir(corpus_dir))
     if reference in BUNDLED:
-        return Bundled(reference, KNOWN[reference].description)
-    path = _path_of(reference, corpus_dir)
+        return _bundled(reference, corpus_dir)
+    if match := STORIES.fullmatch(reference):
+        if not float(match[1]):
+            raise CorpusError(f"{reference!r} has no stories in it", do="Write stories:MEGABYTES[:SEED]")
+        description = KNOWN["stories"].description
+        return Stories(reference, description, cache_dir(corpus_dir), float(match[1]), int(match[2] or SEED))
+    about = known(reference)
+    digests = Digests(cache_dir(corpus_dir) / "digests")
+    path = None if about and ":" in reference else _path_of(reference, corpus_dir)
+    fetched = fetched_folder(reference, corpus_dir)
+    if about and path is None and kind_of(fetched) == "folder":
+        path = fetched
     if path is not None:
         source = Folder if kind_of(path) == "folder" else TextFile
-        return source(path, reference, known.description) if known else source(path)
-    if known:
+        return source(path, reference, about.description, digests) if about else source(path, digests=digests)
+    if about:
         raise CorpusError(
-            f"the text of {reference} is not shipped with gpt-tui: {known.get}",
-            where=str(corpus_dir / f"{reference}.txt"),
-            do=f"Save it there, or: gpt-tui corpus add {reference} FILE (bundled: {', '.join(BUNDLED)})",
+            f"the text of {reference} is not here yet",
+            where=str(fetched),
+            do=f"gpt-tui corpus fetch {reference} ({_size_of(about.size_bytes)}{about.licence})",
         )
     if _looks_like_path(reference):
         raise CorpusError("there is no such file or folder", where=reference)
@@ -158,6 +200,10 @@ def find_corpus(reference: str, corpus_dir: Path) -> Source:
         where="data.corpus",
         do=f"Did you mean {near[0]}?" if near else f"Corpora: {', '.join(names)}",
     )
+
+
+def _size_of(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB, " if size_bytes else ""
 
 
 def _looks_like_path(reference: str) -> bool:
@@ -187,17 +233,22 @@ def check_corpus(reference: str, corpus_dir: Path) -> str:
     source = find_corpus(reference, corpus_dir)
     if isinstance(source, Folder):
         for file in source.files()[:CHECKED_FILES]:
-            check_text(file)
+            check_file(file, source.layout)
     elif isinstance(source, TextFile):
-        check_text(source.path)
+        check_file(source.path)
     else:
+        return reference
+    if source.name == reference and known(reference):
         return reference
     in_corpus_dir = not _looks_like_path(reference) and _kept(reference, corpus_dir) is not None
     return reference if in_corpus_dir else str(source.path)
 
 
-def add_corpus(name: str, path: Path, corpus_dir: Path) -> Path:
-    """Copy a text file or the texts of a folder to `corpus_dir` under `name`; the copy's path. Raises CorpusError."""
+def add_corpus(name: str, path: Path, corpus_dir: Path, column: str = "") -> Path:
+    """Copy a file or the texts of a folder to `corpus_dir` under `name`; the copy's path. Raises CorpusError.
+
+    column: which one of the records holds the text, where that does not go without saying.
+    """
     if not NAME.fullmatch(name):
         raise CorpusError(
             f"{name!r} cannot be a corpus name",
@@ -214,19 +265,26 @@ def add_corpus(name: str, path: Path, corpus_dir: Path) -> Path:
     if kind == "other":
         raise CorpusError("is neither a file nor a folder", where=str(path))
     files = Folder(path).files() if kind == "folder" else [path]
+    layout = Layout(column=column)
     for file in files:
-        check_text(file)
+        check_file(file, layout)
+    as_folder = kind == "folder" or bool(column)
+    suffix = "" if as_folder else _suffix(path)
     temporary = corpus_dir / f".adding-{name}-{os.getpid()}"
-    target = corpus_dir / (name if kind == "folder" else f"{name}.txt")
+    target = corpus_dir / f"{name}{suffix}"
     try:
         corpus_dir.mkdir(parents=True, exist_ok=True)
-        if kind == "folder":
+        if as_folder:
+            root = path if kind == "folder" else path.parent
             for file in files:
-                copy = temporary / file.relative_to(path)
+                copy = temporary / file.relative_to(root)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)
         else:
             shutil.copyfile(path, temporary)
+        if column:
+            sizes = {str(file.relative_to(root)): file.stat().st_size for file in files}
+            write_manifest(temporary, Manifest(name=name, made="added", files=sizes, layout=layout))
         temporary.rename(target)
     except OSError as error:
         raise CorpusError(f"cannot be copied: {reason(error)}", where=str(error.filename or corpus_dir)) from None
@@ -236,3 +294,13 @@ def add_corpus(name: str, path: Path, corpus_dir: Path) -> Path:
         else:
             temporary.unlink(missing_ok=True)
     return target
+
+
+def _suffix(path: Path) -> str:
+    """What says how a file is read: `.txt` for plain text, `.jsonl.gz` for packed records."""
+    name = path.name.lower()
+    packed = next((suffix for suffix in PACKED_SUFFIXES if name.endswith(suffix)), "")
+    kind = next(
+        (suffix for suffix in (*RECORD_SUFFIXES, ".json") if name.removesuffix(packed).endswith(suffix)), ".txt"
+    )
+    return kind + packed

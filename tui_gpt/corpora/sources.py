@@ -1,21 +1,27 @@
 """A corpus as documents: a text file, a folder of them, the bundled text, the generated stories.
 
-A source is cheap to make; it reads when asked, one document at a time, and says by its digest whether its content is
-what it was. A text file is one document, whatever is in it; a folder has one for each text file.
+A source is cheap to make; it reads when asked, a piece of a document at a time, as often as asked, and says by its
+digest whether its content is what it was. A plain text file is one document, whatever is in it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
 import msgspec
 import xxhash
 
-from tui_gpt.corpora.files import decode, file_digest, read_text, text_files
+from tui_gpt.corpora.digests import Digests
+from tui_gpt.corpora.files import Skipped, decode, text_files, unreadable
+from tui_gpt.corpora.formats import Document, Layout, Piece, documents_of, holds_one_document, read_pieces
+from tui_gpt.corpora.manifests import Manifest, read_manifest
 from tui_gpt.corpora.stories import MEGABYTES, SEED, Story, write_stories
 from tui_gpt.errors import CorpusError, reason
 
@@ -33,12 +39,27 @@ class Source(ABC):
         """Bring the text onto the disk, for a source that has to. Raises CorpusError."""
 
     @abstractmethod
-    def documents(self) -> Iterator[str]:
-        """Each document's text, in an order that does not change. Raises CorpusError for what is not text."""
+    def pieces(self) -> Iterator[Piece]:
+        """The documents' text in parts of some 10⁶ characters, in an order that does not change.
+
+        Raises CorpusError for what is not text.
+        """
+
+    def documents(self) -> Iterator[Document]:
+        """Each document whole, with where it stands."""
+        return documents_of(self.pieces())
+
+    def count(self) -> int:
+        """How many documents there are. What holds them one after another is read through."""
+        return sum(piece.begins for piece in self.pieces())
+
+    def counts_at_once(self) -> bool:
+        """Whether `count` need not read the text."""
+        return False
 
     @abstractmethod
-    def count(self) -> int:
-        """How many documents there are."""
+    def size_bytes(self) -> int:
+        """What the text takes on the disk as it lies there, packed or not."""
 
     @abstractmethod
     def digest(self) -> str:
@@ -50,42 +71,94 @@ class Source(ABC):
 
 
 class TextFile(Source):
-    """One file, one document."""
+    """One file: a plain one is one document, one of records holds many."""
 
-    def __init__(self, path: Path, name: str = "", description: str = "a text file") -> None:
+    def __init__(
+        self, path: Path, name: str = "", description: str = "a text file", digests: Digests | None = None
+    ) -> None:
         self.path, self.name, self.description = path, name or path.stem, description
+        self._digests = digests or Digests(None)
 
-    def documents(self) -> Iterator[str]:
-        yield read_text(self.path)
+    def pieces(self) -> Iterator[Piece]:
+        return read_pieces(self.path)
 
     def count(self) -> int:
-        return 1
+        return 1 if self.counts_at_once() else super().count()
+
+    def counts_at_once(self) -> bool:
+        return holds_one_document(self.path, Layout())
+
+    def size_bytes(self) -> int:
+        return _size(self.path)
 
     def digest(self) -> str:
-        return file_digest(self.path)
+        return _marked(self.path, self._digests.of([self.path])[0])
 
 
 class Folder(Source):
-    """Every text file under a folder, each a document."""
+    """Every text file under a folder, or those that its `corpus.json` names."""
 
-    def __init__(self, path: Path, name: str = "", description: str = "a folder of text files") -> None:
+    def __init__(
+        self, path: Path, name: str = "", description: str = "a folder of text files", digests: Digests | None = None
+    ) -> None:
         self.path, self.name, self.description = path, name or path.name, description
+        self._digests = digests or Digests(None)
 
-    def files(self) -> list[Path]:
+    @cached_property
+    def manifest(self) -> Manifest | None:
+        """Raises CorpusError for one that is damaged."""
+        return read_manifest(self.path)
+
+    @property
+    def layout(self) -> Layout:
+        return self.manifest.layout if self.manifest else Layout()
+
+    def files(self, skipped: Skipped | None = None) -> list[Path]:
         """Raises CorpusError for a folder without text."""
-        found = text_files(self.path)
+        if self.manifest:
+            return [self.path / file for file in self.manifest.files]
+        found = text_files(self.path, skipped)
         if not found:
-            raise CorpusError("holds no text files (.txt, .md)", where=str(self.path))
+            raise CorpusError(
+                "holds no text files (.txt, .md, source code, .jsonl, .csv, .parquet; .gz or .zst)",
+                where=str(self.path),
+            )
         return found
 
-    def documents(self) -> Iterator[str]:
-        return map(read_text, self.files())
+    def pieces(self) -> Iterator[Piece]:
+        return (piece for file in self.files() for piece in read_pieces(file, self.layout))
 
     def count(self) -> int:
-        return len(self.files())
+        if self.manifest and self.manifest.documents is not None:
+            return self.manifest.documents
+        return len(self.files()) if self.counts_at_once() else super().count()
+
+    def counts_at_once(self) -> bool:
+        if self.manifest and self.manifest.documents is not None:
+            return True
+        return all(holds_one_document(file, self.layout) for file in self.files())
+
+    def size_bytes(self) -> int:
+        return sum(map(_size, self.files()))
 
     def digest(self) -> str:
-        return xxhash.xxh3_128_hexdigest("\n".join(["folder", *map(file_digest, self.files())]).encode())
+        files = self.files()
+        parts = ["folder", *map(_marked, files, self._digests.of(files))]
+        if self.layout != Layout():
+            parts.append(msgspec.json.encode(self.layout).decode())
+        return xxhash.xxh3_128_hexdigest("\n".join(parts).encode())
+
+
+def _marked(file: Path, digest: str) -> str:
+    """The same bytes as text and as records are two corpora."""
+    return digest if holds_one_document(file, Layout()) else f"{digest}{file.suffix.lower()}"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 class Bundled(Source):
@@ -100,18 +173,58 @@ class Bundled(Source):
     def size_bytes(self) -> int:
         return len(self._bytes())
 
-    def documents(self) -> Iterator[str]:
-        yield decode(self._bytes(), self.name)
+    def pieces(self) -> Iterator[Piece]:
+        yield Piece(decode(self._bytes(), self.name), True, self.name)
 
-    def count(self) -> int:
-        return 1
+    def counts_at_once(self) -> bool:
+        return True
 
     def digest(self) -> str:
         return xxhash.xxh3_128_hexdigest(self._bytes())
 
 
+class PythonTopics(Source):
+    """The prose of the installed Python's reference, a document for each topic of its help."""
+
+    def __init__(self, name: str, description: str) -> None:
+        self.name, self.description = name, description
+
+    def pieces(self) -> Iterator[Piece]:
+        from pydoc_data.topics import topics
+
+        return (Piece(text, True, f"{self.name}:{topic}") for topic, text in sorted(topics.items()))
+
+    def counts_at_once(self) -> bool:
+        return True
+
+    def size_bytes(self) -> int:
+        return sum(len(piece.text.encode()) for piece in self.pieces())
+
+    def digest(self) -> str:
+        return xxhash.xxh3_128_hexdigest("\0".join(piece.text for piece in self.pieces()).encode())
+
+
+class Floor(msgspec.Struct, frozen=True, kw_only=True):
+    """What a generated text's own probability is, its ends of documents included: no model does better on average."""
+
+    megabytes: float
+    seed: int
+    documents: int
+    characters: int
+    bytes: int
+    nats: float
+
+    @property
+    def nats_per_character(self) -> float:
+        return self.nats / self.characters
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nats / math.log(2) / self.bytes
+
+
 class Stories(Source):
-    """Generated stories, kept in `cache` as JSON lines of text and nats once made.
+    """Generated stories, kept in `cache` as JSON lines of text and nats once made, with their floor beside them.
 
     They are a function of the generator's code, the size and the seed, and these are what the digest and the file's
     name are made of: a changed generator writes anew.
@@ -122,54 +235,96 @@ class Stories(Source):
     ) -> None:
         self.name, self.description = name, description
         self.megabytes, self.seed = megabytes, seed
-        self._file = cache / f"stories-{self.digest()}.jsonl"
+        self.path = cache / f"stories-{self.digest()}.jsonl"
+        self._floor_file = self.path.with_suffix(".json")
+
+    @classmethod
+    def made(cls, cache: Path) -> Iterator[Stories]:
+        """Those that lie in `cache`, made by this generator."""
+        for path in sorted(cache.glob("stories-*.json")):
+            with contextlib.suppress(OSError, msgspec.DecodeError):
+                floor = msgspec.json.decode(path.read_bytes(), type=Floor)
+                stories = cls("stories", "", cache, floor.megabytes, floor.seed)
+                if stories._floor_file == path:
+                    yield stories
 
     def make(self, progress: Progress) -> None:
-        if self._file.exists():
+        if self.path.exists() and self._floor_file.exists():
             return
         progress(f"writing {self.name}", 0.0)
         encode = msgspec.json.Encoder().encode
-        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-        total, done, told = self.megabytes * 1e6, 0, 0
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        total, characters, documents, told, nats = self.megabytes * 1e6, 0, 0, 0, 0.0
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
                 for story in write_stories(self.megabytes, self.seed):
                     file.write(encode({"text": story.text, "nats": story.nats}) + b"\n")
-                    done += len(story.text)
-                    if done - told > total / 20:
-                        told = done
-                        progress(f"writing {self.name}", min(1.0, done / total))
-            temporary.replace(self._file)
+                    characters += len(story.text)
+                    documents += 1
+                    nats += story.nats
+                    if characters - told > min(total / 20, 1e7):
+                        told = characters
+                        progress(f"writing {self.name}", min(1.0, characters / total))
+            temporary.replace(self.path)
+            floor = Floor(
+                megabytes=self.megabytes,
+                seed=self.seed,
+                documents=documents,
+                characters=characters,
+                bytes=characters,  # the stories are ASCII
+                nats=nats,
+            )
+            temporary.write_bytes(msgspec.json.encode(floor))
+            temporary.replace(self._floor_file)
         except OSError as error:
             raise CorpusError(
                 f"cannot be written: {reason(error)}",
-                where=str(self._file.parent),
+                where=str(self.path.parent),
                 do="Free some space, or move the cache with GPT_TUI_CACHE",
             ) from None
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _stories(self) -> Iterator[Story]:
-        decode_line = msgspec.json.Decoder(dict).decode
+    def floor(self) -> Floor:
         self.make(lambda *_: None)
         try:
-            with self._file.open("rb") as file:
-                for line in file:
-                    yield Story(**decode_line(line))
-        except (OSError, msgspec.DecodeError, TypeError):
-            raise CorpusError("is damaged", where=str(self._file), do="Delete it; it is made anew") from None
+            return msgspec.json.decode(self._floor_file.read_bytes(), type=Floor)
+        except (OSError, msgspec.DecodeError):
+            raise self._damaged(self._floor_file) from None
 
-    def documents(self) -> Iterator[str]:
-        return (story.text for story in self._stories())
+    def _damaged(self, file: Path) -> CorpusError:
+        return CorpusError("is damaged", where=str(file), do="Delete it; it is made anew")
+
+    def _stories(self) -> Iterator[Story]:
+        decode_line = msgspec.json.Decoder(_Line).decode
+        self.make(lambda *_: None)
+        try:
+            with self.path.open("rb") as file:
+                for line in file:
+                    story = decode_line(line)
+                    yield Story(story.text, story.nats)
+        except (OSError, msgspec.DecodeError):
+            raise self._damaged(self.path) from None
+
+    def pieces(self) -> Iterator[Piece]:
+        return (Piece(story.text, True, f"{self.name}:{n}") for n, story in enumerate(self._stories(), 1))
+
+    def size_bytes(self) -> int:
+        return int(self.megabytes * 1e6)
 
     def nats(self) -> Iterator[float]:
         return (story.nats for story in self._stories())
 
     def count(self) -> int:
-        return sum(1 for _ in self._stories())
+        return self.floor().documents
 
     def digest(self) -> str:
         package = resources.files("tui_gpt.corpora")
         code = b"".join((package / file).read_bytes() for file in ("stories.py", "plots.py", "telling.py"))
         return xxhash.xxh3_128_hexdigest(code + f"{self.megabytes} {self.seed}".encode())
+
+
+class _Line(msgspec.Struct):
+    text: str
+    nats: float

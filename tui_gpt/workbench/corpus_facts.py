@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tui_gpt.corpora import ShardsInfo, Source
 
 PREVIEW_CHARACTERS = 4000
-STORIES_BYTES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def read_facts(reference: str, tokenizer: str, val_fraction: float, corpus_dir: 
         source = find_corpus(reference, corpus_dir)
         prepared = _prepared(source.name, tokenizer, corpus_dir)
         preview = _preview(source)
-        size, documents = _size(source), source.count() if reference != "stories" else None
+        size, documents = source.size_bytes(), source.count() if source.counts_at_once() else None
     except UserError as error:
         return CorpusFacts(reference, tokenizer, vocab_size=vocab, problem=str(error))
     if prepared is not None:
@@ -80,36 +79,21 @@ def bytes_per_token(tokenizer: str) -> float:
     return max(1.0, 2.6 + 0.285 * math.log2(max(vocab, 2) / 1024))
 
 
-def _size(source: Source) -> int | None:
-    from tui_gpt.corpora.sources import Folder, TextFile
-
-    try:
-        if isinstance(source, TextFile):
-            return source.path.stat().st_size
-        if isinstance(source, Folder):
-            return sum(file.stat().st_size for file in source.files())
-    except OSError:
-        return None
-    if source.name == "stories":
-        return STORIES_BYTES
-    return sum(len(text.encode()) for text in source.documents())
-
-
 def _preview(source: Source) -> str:
-    from tui_gpt.corpora.sources import Folder, TextFile
+    from tui_gpt.corpora.sources import Stories
 
-    try:
-        if isinstance(source, TextFile | Folder):
-            path = source.path if isinstance(source, TextFile) else source.files()[0]
-            with path.open("rb") as file:
-                return file.read(PREVIEW_CHARACTERS).decode("utf-8", "replace")
-        if source.name == "stories":
-            from tui_gpt.corpora.stories import SEED, write_stories
+    if isinstance(source, Stories):  # which need not be made for this
+        from tui_gpt.corpora.stories import write_stories
 
-            return "\n\n".join(story.text for story in islice(write_stories(0.01, SEED), 8))
-        return next(iter(source.documents()), "")[:PREVIEW_CHARACTERS]
-    except OSError as error:
-        return f"(cannot be read: {error.strerror})"
+        return "\n\n".join(story.text for story in islice(write_stories(0.01, source.seed), 8))
+    parts: list[str] = []
+    characters = 0
+    for piece in source.pieces():
+        parts.append(piece.text if not parts or not piece.begins else f"\n\n{piece.text}")
+        characters += len(parts[-1])
+        if characters >= PREVIEW_CHARACTERS:
+            break
+    return "".join(parts)[:PREVIEW_CHARACTERS]
 
 
 def _prepared(name: str, tokenizer: str, corpus_dir: Path) -> ShardsInfo | None:
