@@ -142,13 +142,13 @@ def write(shot: Snapshot, checkpoints: Path, before_publish: Callable[[], None])
         )
         (partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
         for path in partial.iterdir():
-            _fsync(path)
-        _fsync(partial)
+            fsync(path)
+        fsync(partial)
         before_publish()
         if target.exists():  # the same step saved before, by this run or by one that was rewound
             manifests.remove(target)
         partial.rename(target)
-        _fsync(checkpoints)
+        fsync(checkpoints)
         return target
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -172,7 +172,8 @@ def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         raise OSError(f"{path.name}: {error}") from None
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Wait until a file, or a folder's list of files, is on the disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -21,6 +21,8 @@ COMMANDS = {
     "rename": "runs",
     "sample": "sample",
     "eval": "evaluate",
+    "import": "exchange",
+    "export": "exchange",
     "corpus": "corpus",
     "doctor": "doctor",
 }

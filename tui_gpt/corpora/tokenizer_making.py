@@ -103,6 +103,17 @@ def _gpt2() -> Tokenizer:
     return from_ranks(encoding._mergeable_ranks)
 
 
+def from_vocabulary(vocab: Path, merges: Path) -> Tokenizer:
+    """The tokenizer of GPT-2's two files, vocab.json and merges.txt. Raises CorpusError."""
+    from tokenizers import models
+
+    try:
+        model = models.BPE.from_file(str(vocab), str(merges))
+    except Exception as error:  # the library raises plain Exception
+        raise CorpusError(f"cannot be read with {merges.name} as a vocabulary: {error}", where=str(vocab)) from None
+    return _finished(_byte_level(model))
+
+
 def from_ranks(ranks: dict[bytes, int]) -> Tokenizer:
     """The byte-level BPE whose tokens have these ranks, which are their ids: 0 to len(ranks) - 1."""
     from tokenizers import models

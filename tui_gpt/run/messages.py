@@ -306,6 +306,19 @@ class Generated(Message, frozen=True):
     cancelled: bool = False
 
 
+class Exchanged(Message, frozen=True):
+    """A model was imported or exported: the folder that was made, and the checkpoint on our side.
+
+    format: of the folder, `gpt2` where transformers reads it, else `gpt-tui`.
+    """
+
+    path: str
+    checkpoint: str
+    preset: str
+    parameters: int
+    format: str
+
+
 class Refused(Message, frozen=True):
     """What was asked cannot be done, and why."""
 
