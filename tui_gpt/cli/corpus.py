@@ -1,4 +1,4 @@
-"""`gpt-tui corpus list|info|add|prepare`: the texts there are, and their tokens."""
+"""`gpt-tui corpus list|info|add|fetch|make|prepare`: the texts there are, how more come, and their tokens."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 import click
 import msgspec
 
+from tui_gpt.cli.narration import narrated
 from tui_gpt.cli.options import Workspace, command, json_option, print_json, workspace_option
 from tui_gpt.cli.train import from_here
 from tui_gpt.config import field
 from tui_gpt.config.schema import DataConfig
 from tui_gpt.corpora import add_corpus, check_corpus, check_tokenizer, find_corpus, list_corpora, prepare
+from tui_gpt.corpora.catalogue import PATTERNS
 
 
 @click.group("corpus")
@@ -31,10 +33,14 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
         return
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
-        size = f"{entry.size_bytes / 2**20:.1f} MiB" if entry.size_bytes else ""
-        click.echo(f"{entry.name:<{width}}  {entry.kind:<8}  {size:>10}  {entry.description}")
-        if entry.how:
-            click.echo(f"{'':<{width}}  {entry.how}")
+        if entry.kind != "absent":
+            click.echo(f"{entry.name:<{width}}  {entry.kind:<8}  {_size(entry.size_bytes):>8}  {entry.description}")
+    click.echo("\nTo be had with gpt-tui corpus fetch NAME:\n")
+    for entry in entries:
+        if entry.kind == "absent":
+            click.echo(f"{entry.name:<{width}}  {_size(entry.size_bytes):>8}  {entry.description}; {entry.licence}")
+    for pattern, description in PATTERNS.items():
+        click.echo(f"{pattern}  {description}")
 
 
 @command("info")
@@ -43,14 +49,15 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
 def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
     """Size, documents and the beginning of a corpus."""
     source = find_corpus(from_here(corpus), workspace.corpus)
-    source.make(_narrate)
+    with narrated() as progress:
+        source.make(progress)
     characters = documents = size = 0
     first = ""
-    for document in source.documents():
-        first = first or document[:400]
-        documents += 1
-        characters += len(document)
-        size += len(document.encode())
+    for piece in source.pieces():
+        first = first or piece.text[:400]
+        documents += piece.begins
+        characters += len(piece.text)
+        size += len(piece.text.encode())
     facts: dict[str, Any] = {
         "name": source.name,
         "description": source.description,
@@ -69,10 +76,11 @@ def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
 @command("add")
 @click.argument("name")
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option("--column", default="", help="Column of .jsonl, .csv or .parquet that holds the text.")
 @json_option
-def add_command(workspace: Workspace, name: str, path: Path, as_json: bool) -> None:
+def add_command(workspace: Workspace, name: str, path: Path, column: str, as_json: bool) -> None:
     """Copy a text file or a folder of them into corpus/ under a name."""
-    target = add_corpus(name, path, workspace.corpus)
+    target = add_corpus(name, path, workspace.corpus, column)
     if as_json:
         print_json({"name": name, "path": str(target)})
     else:
@@ -91,7 +99,8 @@ def prepare_command(workspace: Workspace, corpus: str, tokenizer: str, val_fract
         tokenizer=check_tokenizer(tokenizer),
         val_fraction=field("data.val_fraction").convert(val_fraction, "--val-fraction"),
     )
-    shards = prepare(data, workspace.corpus, _narrate)
+    with narrated() as progress:
+        shards = prepare(data, workspace.corpus, progress)
     info = shards.info
     if as_json:
         print_json(msgspec.to_builtins(info) | {"tokens": info.tokens, "path": str(shards.path)})
@@ -102,14 +111,41 @@ def prepare_command(workspace: Workspace, corpus: str, tokenizer: str, val_fract
     )
 
 
-_said: list[str] = []
+@command("fetch")
+@click.argument("name")
+@click.option("--megabytes", type=click.FloatRange(min=0, min_open=True), help="Of a set of many files, this much.")
+@json_option
+def fetch_command(workspace: Workspace, name: str, megabytes: float | None, as_json: bool) -> None:
+    """Bring a corpus of the registry, books of Project Gutenberg or a set of the hub to this machine."""
+    from tui_gpt.corpora.fetching import fetch, plan_fetch
+
+    plan = plan_fetch(name, megabytes)
+    size = _size(plan.size_bytes) or (f"{megabytes:g} MB" if megabytes else "of unknown size")
+    click.echo(f"{name}: {size}, licence: {plan.licence}, from {plan.source}", err=True)
+    with narrated() as progress:
+        folder = fetch(plan, workspace.corpus, progress)
+    source = find_corpus(name, workspace.corpus)
+    if as_json:
+        print_json(
+            {
+                "name": name,
+                "path": str(folder),
+                "bytes": source.size_bytes(),
+                "licence": plan.licence,
+                "source": plan.source,
+            }
+        )
+    else:
+        click.echo(f"{folder} holds {_size(source.size_bytes())}; train on it with --corpus {name}")
 
 
-def _narrate(phase: str, fraction: float | None) -> None:
-    if phase not in _said:
-        _said.append(phase)
-        click.echo(phase, err=True)
+def _size(size_bytes: int) -> str:
+    """In the units of 1,000 in which the world's files are listed."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= step:
+            return f"{size_bytes / step:.1f} {unit}"
+    return f"{size_bytes} B" if size_bytes else ""
 
 
-for each in (list_command, info_command, add_command, prepare_command):
+for each in (list_command, info_command, add_command, fetch_command, prepare_command):
     corpus_command.add_command(each)

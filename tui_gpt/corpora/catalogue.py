@@ -235,7 +235,7 @@ PATTERNS = {
 
 STORIES = re.compile(r"stories:([0-9]{1,6}(?:\.[0-9]{1,6})?)(?::([0-9]{1,9}))?")
 GUTENBERG = re.compile(r"gutenberg:([0-9]{1,6}(?:,[0-9]{1,6}){0,99})")
-HF = re.compile(r"hf:([\w-][\w.-]{0,95}/[\w-][\w.-]{0,95})(?::([\w-][\w.-]{0,95})?)?(?::([\w-]{1,96}))?", re.ASCII)
+HF = re.compile(r"hf:(\w[\w.-]{0,95}/\w[\w.-]{0,95})(?::([\w-][\w.-]{0,95})?)?(?::([\w-]{1,96}))?", re.ASCII)
 SCHEMES = ("stories:", "gutenberg:", "hf:")
 
 

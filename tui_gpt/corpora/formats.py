@@ -288,7 +288,7 @@ def _json_lines(file: IO[bytes], path: Path, layout: Layout) -> Iterator[Piece]:
             continue
         try:
             if decoder is None:
-                column = column or _column(msgspec.json.decode(line, type=dict[str, Any]), where)
+                column = column or text_column(msgspec.json.decode(line, type=dict[str, Any]), where)
                 row = msgspec.defstruct("Row", [("text", str | None)], rename={"text": column})
                 decoder = msgspec.json.Decoder(row)
             text: str | None = decoder.decode(line).text  # type: ignore[attr-defined]
@@ -304,7 +304,7 @@ def _csv(file: IO[bytes], path: Path, layout: Layout, encoding: str) -> Iterator
     rows = csv.reader(_lines(_text(file, str(path), encoding)), strict=True)
     try:
         header = next(rows, [])
-        column = header.index(layout.column or _column(dict.fromkeys(header), f"{path}:1")) if header else 0
+        column = header.index(layout.column or text_column(dict.fromkeys(header), f"{path}:1")) if header else 0
         for row in rows:
             where = f"{path}:{rows.line_num}"
             if row and len(row) != len(header):
@@ -331,7 +331,7 @@ def _lines(text: Iterator[str]) -> Iterator[str]:
         yield kept
 
 
-def _column(row: dict[str, Any], where: str) -> str:
+def text_column(row: dict[str, Any], where: str) -> str:
     """The column that holds the text: the only one, or the first that is called as such columns are."""
     if len(row) == 1:
         return next(iter(row))
@@ -370,7 +370,7 @@ def _parquet(path: Path, layout: Layout) -> Iterator[Piece]:
 
 def _text_column(file: pyarrow.parquet.ParquetFile, path: Path, layout: Layout) -> str:
     kinds = {field.name: str(field.type) for field in file.schema_arrow}
-    column = layout.column or _column(dict.fromkeys(kinds), str(path))
+    column = layout.column or text_column(dict.fromkeys(kinds), str(path))
     if kinds.get(column) not in ("string", "large_string", "string_view"):
         kind = f"holds {kinds[column]}" if column in kinds else f"is not there: there are {', '.join(kinds)}"
         raise CorpusError(f"its column {column!r} {kind}", where=str(path))
