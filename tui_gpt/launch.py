@@ -98,15 +98,16 @@ def _adopt(asked: Asked, flat: dict[str, Any], checkpoint: Path) -> None:
                 do=f"Leave model.{key} out: a run that starts from a checkpoint has its shape",
             )
         set_key(asked, f"model.{key}", value)
-    if "data.tokenizer" in flat:
+    tokenizer = str(checkpoint / manifest.TOKENIZER)
+    if flat.get("data.tokenizer", tokenizer) != tokenizer:
         raise ConfigError(
             "data.tokenizer cannot be set for a run that starts from a checkpoint",
             where=str(checkpoint),
             do="Leave it out: the run uses the checkpoint's tokenizer",
         )
-    if not (checkpoint / manifest.TOKENIZER).is_file():
+    if not Path(tokenizer).is_file():
         raise CheckpointError(f"has no {manifest.TOKENIZER}", where=str(checkpoint))
-    set_key(asked, "data.tokenizer", str(checkpoint / manifest.TOKENIZER))
+    set_key(asked, "data.tokenizer", tokenizer)
     set_key(asked, "training.init_from", str(checkpoint))
 
 

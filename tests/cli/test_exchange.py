@@ -44,6 +44,9 @@ def test_an_imported_model_is_listed_sampled_and_trained_on(workspace: Path) -> 
     short = ["training.threads=1", "sampling.every=0", "--steps", "2"]
     started = gpt_tui(workspace, "train", "--init-from", "tiny-gpt2", "--corpus", "tiny", "--name", "tuned", *short)
     assert started.returncode == 0, started.stderr
+    (run,) = (workspace / "runs").glob("*tiny-gpt2")
+    again = gpt_tui(workspace, "train", "--config", str(run / "config.toml"), "--dry-run")
+    assert again.returncode == 0 and f'init_from = "{run}' in again.stdout, again.stderr
     resumed = gpt_tui(workspace, "train", "--resume", "tiny-gpt2", *short)
     assert resumed.returncode == 0, resumed.stderr
     assert {row["step"] for row in json.loads(gpt_tui(workspace, "runs", "--json").stdout)} == {2}
