@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,13 @@ TEXT = (
     " praised her singing, and had the cheese before she had closed her beak again. "
 ) * 8
 SHAPE = {"n_layer": 2, "n_head": 4, "n_embd": 32}
+
+
+@pytest.fixture(autouse=True)
+def this_process_keeps_its_answer_to_sigterm() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="module")
@@ -392,27 +400,29 @@ def test_nothing_is_overwritten_and_no_failure_leaves_a_folder(
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-def test_a_conversion_killed_half_way_is_never_taken_for_whole(
-    checkpoint: Callable[..., Path], theirs: Path, tmp_path: Path
+@pytest.mark.parametrize("blow", ["os._exit(9)", "signal.raise_signal(signal.SIGTERM)"])
+def test_a_conversion_that_is_ended_half_way_is_never_taken_for_whole(
+    checkpoint: Callable[..., Path], theirs: Path, tmp_path: Path, blow: str
 ) -> None:
-    def die(*_: object, **__: object) -> None:
-        os._exit(9)
-
     source = checkpoint()
     for function, arguments, last in (
         ("import_folder", (theirs, tmp_path / "runs", "fox"), "write"),
         ("export_folder", (source, tmp_path / "out"), "fsync"),
     ):
         code = (
-            "import os; from unittest import mock; from tui_gpt.checkpoints import exchange;"
-            f"exchange.{last} = lambda *_: os._exit(9);"
+            "import os, signal; from unittest import mock; from tui_gpt.checkpoints import exchange;"
+            f"exchange.{last} = lambda *_: {blow};"
             f"exchange.{function}(mock.Mock(), *{tuple(map(str, arguments))})"
         )
-        assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 9
-    (run,) = runs_in(tmp_path / "runs")
-    assert run.state() == "crashed"
-    with pytest.raises(CheckpointError, match="no complete checkpoint"):
-        manifest.locate(run.path)
+        ended = subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode
+        assert ended == (9 if "exit" in blow else 143)
+    left = runs_in(tmp_path / "runs")
+    if "exit" in blow:
+        assert [run.state() for run in left] == ["crashed"]
+        with pytest.raises(CheckpointError, match="no complete checkpoint"):
+            manifest.locate(left[0].path)
+    else:  # asked to end, as by Ctrl-C, it takes back what it did
+        assert not left and not list(tmp_path.glob(".partial*"))
     assert not (tmp_path / "out").exists()
     exported(source, tmp_path / "out")
     assert not list(tmp_path.glob(".partial*"))

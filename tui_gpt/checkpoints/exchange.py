@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +37,7 @@ TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 GPT2_VOCABULARY = 50257
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 
 
 def import_folder(channel: Channel, source: str, runs: str, name: str) -> None:
@@ -49,19 +51,14 @@ def export_folder(channel: Channel, checkpoint: str, target: str) -> None:
 
 
 def _answer(channel: Channel, work: Callable[[Say], Exchanged]) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of the cleaning up
     try:
-        channel.send(work(lambda text: _tell(channel, text)))
+        channel.send(work(lambda text: channel.send(Progress(state="starting", phase=text))))
     except UserError as error:
         channel.send(Refused(id="", failure=Failure.of(error)))
     except OSError as error:
         failure = Failure(what=f"cannot be read or written: {reason(error)}", where=str(error.filename or ""))
         channel.send(Refused(id="", failure=failure))
-    except KeyboardInterrupt:  # the terminal's Ctrl-C, which the parent answers; nothing half done was left
-        return
-
-
-def _tell(channel: Channel, text: str) -> None:
-    channel.send(Progress(state="starting", phase=text))
 
 
 # ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import click
@@ -57,7 +58,9 @@ def export_command(workspace: Workspace, reference: str, target: Path, as_json: 
 
 def _converted(work: str, *arguments: str) -> Exchanged:
     """What the process that converts makes; its words go to stderr. Raises CheckpointError."""
+    answer = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: the terminal's Ctrl-C is for us to pass on
     process, channel = spawn(f"tui_gpt.checkpoints.exchange:{work}", *arguments)
+    signal.signal(signal.SIGINT, answer)
     try:
         while not isinstance(message := channel.receive(None), Exchanged):
             if isinstance(message, Refused):
@@ -67,6 +70,9 @@ def _converted(work: str, *arguments: str) -> Exchanged:
                 click.echo(message.phase, err=True)
     except EOFError:
         raise CheckpointError("could not be converted: the process ended without a word", where=arguments[0]) from None
+    except KeyboardInterrupt:
+        process.terminate()  # which it cleans up after
+        raise
     finally:
         process.join()
     return message
