@@ -133,7 +133,7 @@ def test_more_files_of_a_set_are_fetched_by_megabytes_and_the_first_ones_kept(
     monkeypatch.setitem(KNOWN, "letters", about)
     assert [remote.name for remote in plan_fetch("letters").remotes] == ["a.txt"]
     fetch(plan_fetch("letters"), corpus, nothing)
-    (tmp_path / "mirror" / "example.org" / "a.txt").write_text("changed" * 100)
+    (tmp_path / "mirror" / "example.org" / "a.txt").write_text("A" * 1000)
     assert find_corpus("letters", corpus).count() == 1
     fetch(plan_fetch("letters", 0.002), corpus, nothing)
     assert [document[0] for document in find_corpus("letters", corpus).documents()] == ["a", "b"]

@@ -252,27 +252,29 @@ def _whole(text: Iterator[str], path: Path) -> Iterator[Piece]:
 
 def _separated(text: Iterator[str], path: Path, separator: str) -> Iterator[Piece]:
     """Documents between separators, without the line ends around them."""
-    kept, line, begins, start = "", 1, True, 1
+    kept, line, begins = "", 1, True
+
+    def piece(part: str) -> Iterator[Piece]:
+        nonlocal begins, line
+        stripped = part.rstrip("\r\n")
+        if begins:
+            stripped = stripped.lstrip("\r\n")
+        if stripped:
+            yield Piece(stripped, begins, f"{path}:{line + part[: part.index(stripped)].count(chr(10))}")
+            begins = False
+        line += part.count("\n")
+
     for part in text:
         kept += part
         *whole, kept = kept.split(separator)
         for found in whole:
-            document = found.strip("\r\n") if begins else found.rstrip("\r\n")
-            if document:
-                yield Piece(document, begins, f"{path}:{start}")
-            line += found.count("\n")
-            begins, start = True, line + 1
-        if len(kept) > PIECE_BYTES:  # of one long document, all but what a separator or a line end may begin in
-            ready, kept = kept[: -len(separator)], kept[-len(separator) :]
-            end = len(ready.rstrip("\r\n"))
-            ready, kept = ready[:end], ready[end:] + kept
-            if ready:
-                yield Piece(ready.lstrip("\r\n") if begins else ready, begins, f"{path}:{start}")
-                line += ready.count("\n")
-                begins = False
-    last = kept.strip("\r\n") if begins else kept.rstrip("\r\n")
-    if last:
-        yield Piece(last, begins, f"{path}:{start}")
+            yield from piece(found)
+            begins = True
+        if len(kept) > PIECE_BYTES:  # of one long document, all but what a separator or line ends may begin in
+            ready = kept[: -len(separator)].rstrip("\r\n")
+            kept = kept[len(ready) :]
+            yield from piece(ready)
+    yield from piece(kept)
 
 
 def _json_lines(file: IO[bytes], path: Path, layout: Layout) -> Iterator[Piece]:
