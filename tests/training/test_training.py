@@ -39,8 +39,8 @@ def test_an_epoch_sees_each_window_once_and_targets_are_inputs_shifted(
     starts = np.concatenate([batches.starts(step) for step in range(1, steps + 1)])
     for epoch in (0, 1):
         assert sorted(starts[epoch * windows : (epoch + 1) * windows]) == [place * context for place in range(windows)]
-    ((inputs, targets),) = to_device(batches.batch(1), 1, CPU)
-    assert inputs.shape == (sequences, context)
+    ((inputs, targets, _, count),) = to_device(batches.batch(1), 1, CPU)
+    assert inputs.shape == (sequences, context) and count == inputs.numel()
     assert torch.equal(targets, inputs + 1)
 
 
@@ -115,7 +115,7 @@ def test_an_evaluation_scores_every_token_once(length: int) -> None:
     assert model.training
     with torch.no_grad():
         nats = sum(
-            model(torch.tensor([tokens[s:e].tolist()]), torch.tensor([tokens[s + 1 : e + 1].tolist()])).item() * (e - s)
+            model(torch.tensor([tokens[s:e].tolist()]), torch.tensor([tokens[s + 1 : e + 1].tolist()])).item()
             for s in range(0, length - 1, 16)
             for e in [min(s + 16, length - 1)]
         )

@@ -22,7 +22,8 @@ def parameters(model: ModelConfig, vocab_size: int) -> int:
 
 def embedding_parameters(model: ModelConfig, vocab_size: int) -> int:
     positions = model.context_length if model.architecture == "gpt2" else 0
-    return (vocab_size + positions) * model.n_embd
+    tables = (model.n_layer + 1) // 2 if model.value_embeddings else 0
+    return (vocab_size + positions) * model.n_embd + tables * vocab_size * _key_width(model)
 
 
 def head_parameters(model: ModelConfig, vocab_size: int) -> int:
@@ -32,12 +33,22 @@ def head_parameters(model: ModelConfig, vocab_size: int) -> int:
 def block_parameters(model: ModelConfig) -> int:
     """Parameters of all blocks and of the last norm."""
     width = model.n_embd
-    queries = width + 2 * (model.n_kv_head or model.n_head) * (width // model.n_head)
-    matrices = width * queries + width * width + 8 * width * width
+    queries = width + 2 * _key_width(model)
+    mlp = 3 * width * swiglu_width(width) if model.mlp == "swiglu" else 8 * width * width
+    matrices = width * queries + width * width + mlp
     if model.architecture == "modern":
         return model.n_layer * matrices
     biases_and_norms = queries + width + 5 * width + 4 * width
     return model.n_layer * (matrices + biases_and_norms) + 2 * width
+
+
+def swiglu_width(n_embd: int) -> int:
+    """Hidden width of a SwiGLU with the parameters of an MLP four widths wide: two thirds of its, by sixteens."""
+    return -(-8 * n_embd // 48) * 16
+
+
+def _key_width(model: ModelConfig) -> int:
+    return (model.n_kv_head or model.n_head) * (model.n_embd // model.n_head)
 
 
 def flops_per_token(model: ModelConfig, vocab_size: int) -> float:

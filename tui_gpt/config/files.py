@@ -124,6 +124,10 @@ def check(config: Config, where: str = "config") -> None:
         raise ConfigError("model.n_kv_head needs architecture = modern", where=where, do="GPT-2 has no grouped queries")
     if model.architecture == "gpt2" and not model.tied:
         raise ConfigError("model.tied = false needs architecture = modern", where=where, do="GPT-2 ties its head")
+    if model.architecture == "gpt2" and model.mlp == "swiglu":
+        raise ConfigError("model.mlp = swiglu needs architecture = modern", where=where, do="GPT-2 has GELU")
+    if model.architecture == "gpt2" and model.value_embeddings:
+        raise ConfigError("model.value_embeddings needs architecture = modern", where=where, do="GPT-2 has none")
     Duration.parse(config.training.duration)
 
 

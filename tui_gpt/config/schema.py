@@ -50,6 +50,12 @@ class ModelConfig(Section, frozen=True):
     context_length: Annotated[int, setting("tokens the model sees at once", ge=2, le=1048576, unit="tokens")] = 64
     dropout: Annotated[float, setting("share of activations dropped in training", ge=0.0, lt=1.0)] = 0.0
     tied: Annotated[bool, setting("one matrix for the token embedding and the output head")] = False
+    mlp: Annotated[
+        Literal["auto", "swiglu"], setting("auto: the architecture's own (ReLU², GELU); swiglu: gated, modern only")
+    ] = "auto"
+    value_embeddings: Annotated[
+        bool, setting("every second layer adds an embedding of the token to its values; modern only")
+    ] = False
 
 
 class DataConfig(Section, frozen=True):

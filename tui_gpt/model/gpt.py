@@ -3,7 +3,8 @@
 `gpt2` is OpenAI's (Radford et al. 2019): learned positions, LayerNorm with bias, GELU, a tied head, residual
 projections initialised at 0.02/√(2·n_layer). `modern` is what small models train fastest with today: rotary positions
 (Su et al. 2021), RMSNorm without gain, QK-norm, ReLU² (So et al. 2021), output projections that start at zero, logits
-capped softly at 15 (Gemma 2), optionally grouped queries (Ainslie et al. 2023).
+capped softly at 15 (Gemma 2), and by choice grouped queries (Ainslie et al. 2023), SwiGLU (Shazeer 2020) and value
+embeddings (Zhou et al. 2024).
 
 The vocabulary is padded to a multiple of 64 rows, which the matrix units like; padded rows are never part of the
 softmax, and no parameter count includes them.
@@ -16,9 +17,13 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from tui_gpt.config import ModelConfig
+from tui_gpt.config.estimates import swiglu_width
 from tui_gpt.model.cache import KVCache
+from tui_gpt.model.functions import rms_norm, squared_relu
+from tui_gpt.model.loss import head_loss
 
 LOGIT_CAP = 15.0
 ROPE_BASE = 10_000.0
@@ -34,11 +39,12 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
+        self.checkpoint_activations = False  # recompute each block in the backward pass (Chen et al. 2016)
         self.modern = config.architecture == "modern"
         padded = -(-vocab_size // 64) * 64
         self.embedding = nn.Embedding(padded, config.n_embd)
         self.positions = None if self.modern else nn.Embedding(config.context_length, config.n_embd)
-        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.blocks = nn.ModuleList(Block(config, layer, padded) for layer in range(config.n_layer))
         self.norm = make_norm(config)
         self.head = None if config.tied else nn.Linear(config.n_embd, padded, bias=False)
         if self.modern:
@@ -55,7 +61,7 @@ class GPT(nn.Module):
                 nn.init.zeros_(parameter)
             elif "norm" in name:
                 nn.init.ones_(parameter)
-            elif name.endswith("projection.weight"):
+            elif name.endswith(("projection.weight", "values.weight")):
                 if self.modern:
                     nn.init.zeros_(parameter)
                 else:
@@ -65,11 +71,18 @@ class GPT(nn.Module):
             else:
                 nn.init.normal_(parameter, std=0.02)
 
-    def forward(self, tokens: Tensor, targets: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        targets: Tensor | None = None,
+        cache: KVCache | None = None,
+        documents: Tensor | None = None,
+    ) -> Tensor:
         """tokens: (batch, time) int64, time at most context_length.
 
-        Returns logits (batch, time, vocab_size) in fp32 or, given targets (batch, time), their mean loss in nats.
-        With a cache, `tokens` continue what it holds: any number of them on an empty cache, else one.
+        Returns logits (batch, time, vocab_size) in fp32 or, given targets (batch, time), the sum of their losses in
+        nats; a negative target is none. With a cache, `tokens` continue what it holds: any number of them on an empty
+        cache, else one. With documents (batch, time), a position attends to its own document only.
         """
         start = cache.length if cache is not None else 0
         span = slice(start, start + tokens.shape[1])
@@ -79,49 +92,62 @@ class GPT(nn.Module):
             rotation = None
         else:
             x = self.norm(x)
-            rotation = (self.rope_cos[span], self.rope_sin[span])
+            rotation = (self.rope_cos[span, None], self.rope_sin[span, None])
         x = F.dropout(x, self.config.dropout, self.training)
+        mask = None if documents is None else same_document(documents)
         for block in self.blocks:
-            x = block(x, rotation, cache)
+            if self.checkpoint_activations and self.training:
+                x = checkpoint(block, x, tokens, rotation, cache, mask, use_reentrant=False)
+            else:
+                x = block(x, tokens, rotation, cache, mask)
         if cache is not None:
             cache.advance(tokens.shape[1])
-        logits = self.logits(self.norm(x))
-        if targets is None:
-            return logits
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """(…, n_embd) to (…, vocab_size) in fp32."""
+        x = self.norm(x)
         weight = self.embedding.weight if self.head is None else self.head.weight
-        logits = F.linear(hidden, weight)[..., : self.vocab_size].float()
-        return LOGIT_CAP * torch.tanh(logits / LOGIT_CAP) if self.modern else logits
+        cap = LOGIT_CAP if self.modern else 0.0
+        if targets is not None:
+            return head_loss(x, weight, targets, self.vocab_size, cap)
+        logits = F.linear(x, weight)[..., : self.vocab_size].float()
+        return cap * torch.tanh(logits / cap) if cap else logits
 
     def num_parameters(self) -> int:
         """Parameters without the vocabulary's padding."""
-        matrices = 1 if self.head is None else 2
-        padding = (self.embedding.num_embeddings - self.vocab_size) * self.config.n_embd * matrices
-        return sum(parameter.numel() for parameter in self.parameters()) - padding
+        padding = self.embedding.num_embeddings - self.vocab_size
+        tables = [module for module in self.modules() if isinstance(module, nn.Embedding) and module != self.positions]
+        heads = [self.head] if self.head is not None else []
+        padded = padding * sum(table.weight.shape[1] for table in [*tables, *heads])
+        return sum(parameter.numel() for parameter in self.parameters()) - padded
 
 
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
-    def __init__(self, config: ModelConfig, layer: int) -> None:
+    def __init__(self, config: ModelConfig, layer: int, vocabulary: int) -> None:
         super().__init__()
         self.attention_norm = make_norm(config)
-        self.attention = Attention(config, layer)
+        self.attention = Attention(config, layer, vocabulary)
         self.mlp_norm = make_norm(config)
-        self.mlp = MLP(config)
+        self.mlp = SwiGLU(config) if config.mlp == "swiglu" else MLP(config)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: KVCache | None) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rotation, cache)
+    def forward(
+        self,
+        x: Tensor,
+        tokens: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        cache: KVCache | None,
+        mask: Tensor | None,
+    ) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), tokens, rotation, cache, mask)
         return x + self.mlp(self.mlp_norm(x))
 
 
 class Attention(nn.Module):
-    """Causal self-attention, queries, keys and values from one matrix."""
+    """Causal self-attention; queries, keys and values from one matrix.
 
-    def __init__(self, config: ModelConfig, layer: int) -> None:
+    With value embeddings, every second layer up to the last adds a table's row for the token to its values.
+    """
+
+    def __init__(self, config: ModelConfig, layer: int, vocabulary: int) -> None:
         super().__init__()
         self.layer = layer
         self.heads, self.kv_heads = config.n_head, config.n_kv_head or config.n_head
@@ -130,21 +156,35 @@ class Attention(nn.Module):
         bias = config.architecture == "gpt2"
         self.qkv = nn.Linear(config.n_embd, (self.heads + 2 * self.kv_heads) * self.head_dim, bias=bias)
         self.projection = nn.Linear(config.n_embd, config.n_embd, bias=bias)
+        adds_values = config.value_embeddings and (config.n_layer - 1 - layer) % 2 == 0
+        self.values = nn.Embedding(vocabulary, self.kv_heads * self.head_dim) if adds_values else None
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: KVCache | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        tokens: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        cache: KVCache | None,
+        mask: Tensor | None,
+    ) -> Tensor:
         batch, time, width = x.shape
-        heads = self.qkv(x).view(batch, time, -1, self.head_dim).transpose(1, 2)
-        q, k, v = heads.split((self.heads, self.kv_heads, self.kv_heads), dim=1)
+        heads = self.qkv(x).view(batch, time, -1, self.head_dim)
+        qk, v = heads.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
         if rotation is not None:
-            q, k = rotate(rms_norm(q), rotation), rotate(rms_norm(k), rotation)
+            qk = rotate(rms_norm(qk), rotation)
+        if self.values is not None:
+            v = v + self.values(tokens).view(v.shape)
+        qk, v = qk.transpose(1, 2), v.transpose(1, 2)
+        q, k = qk.split((self.heads, self.kv_heads), dim=1)
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
         y = F.scaled_dot_product_attention(
             q,
             k,
             v,
+            attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=time > 1,
+            is_causal=time > 1 and mask is None,
             enable_gqa=self.kv_heads != self.heads,
         )
         y = self.projection(y.transpose(1, 2).reshape(batch, time, width))
@@ -164,18 +204,34 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.expand(x)
-        x = F.gelu(x, approximate="tanh") if self.gelu else F.relu(x).square()
+        x = F.gelu(x, approximate="tanh") if self.gelu else squared_relu(x)
         return F.dropout(self.projection(x), self.dropout, self.training)
+
+
+class SwiGLU(nn.Module):
+    """silu(gate) × up, from one matrix, as wide as makes its parameters those of the plain MLP (Shazeer 2020)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        hidden = swiglu_width(config.n_embd)
+        self.dropout = config.dropout
+        self.expand = nn.Linear(config.n_embd, 2 * hidden, bias=False)
+        self.projection = nn.Linear(hidden, config.n_embd, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.expand(x).chunk(2, dim=-1)
+        return F.dropout(self.projection(F.silu(gate) * up), self.dropout, self.training)
+
+
+def same_document(documents: Tensor) -> Tensor:
+    """Which positions see which: (batch, 1, time, time) bool, causal and within one document of (batch, time)."""
+    return (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
     if config.architecture == "gpt2":
         return nn.LayerNorm(config.n_embd)
     return nn.RMSNorm(config.n_embd, elementwise_affine=False)
-
-
-def rms_norm(x: Tensor) -> Tensor:
-    return F.rms_norm(x, (x.shape[-1],))
 
 
 def rotations(length: int, head_dim: int) -> tuple[Tensor, Tensor]:
@@ -186,7 +242,7 @@ def rotations(length: int, head_dim: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn channel pairs (i, i + head_dim / 2) of x (batch, heads, time, head_dim) by their position's angle."""
+    """Turn channel pairs (i, i + head_dim / 2) of x (batch, time, heads, head_dim) by their position's angle."""
     cos, sin = rotation
     a, b = x.chunk(2, dim=-1)
     return torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1).type_as(x)

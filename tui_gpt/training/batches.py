@@ -8,10 +8,23 @@ them by (seed, epoch): an epoch sees each token once. `random` draws window star
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+class Micro(NamedTuple):
+    """One forward pass: inputs, targets (micro_batch, T) int64, a negative target where there is nothing to predict.
+
+    documents: (micro_batch, T), the document of each token, where attention keeps to it. count: targets not negative.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    documents: Tensor | None
+    count: int
 
 
 @dataclass
@@ -56,10 +69,11 @@ class Batches:
         return self.tokens[self.starts(step)[:, None] + np.arange(self.context + 1)].astype(np.int64)
 
 
-def to_device(batch: np.ndarray, accumulation_steps: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """The step's (inputs, targets) for each micro-step, each (micro_batch, T) int64, copied without waiting."""
+def to_device(batch: np.ndarray, accumulation_steps: int, device: torch.device) -> list[Micro]:
+    """The step's forward passes, copied to the device without waiting."""
     tokens = torch.from_numpy(batch)
     if device.type == "cuda":
         tokens = tokens.pin_memory()
     tokens = tokens.to(device, non_blocking=device.type == "cuda")
-    return [(part[:, :-1].contiguous(), part[:, 1:].contiguous()) for part in tokens.chunk(accumulation_steps)]
+    parts = tokens.chunk(accumulation_steps)
+    return [Micro(part[:, :-1].contiguous(), part[:, 1:].contiguous(), None, part[:, 1:].numel()) for part in parts]

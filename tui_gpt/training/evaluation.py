@@ -49,7 +49,7 @@ def evaluate(
                 return None
             with autocast():
                 loss = model(inputs, targets)
-            nats += loss.double() * targets.numel()
+            nats += loss.double()
             scored_bytes += lengths[targets].sum()
             scored += targets.numel()
     finally:

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-Micro = tuple[Tensor, Tensor]
+from tui_gpt.training.batches import Micro
 
 
 def training_step(
-    forward: Callable[[Tensor, Tensor], Tensor],
+    forward: Callable[..., Tensor],
     parameters: Sequence[nn.Parameter],
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
@@ -36,18 +36,22 @@ def training_step(
 
 
 def gradients(
-    forward: Callable[[Tensor, Tensor], Tensor],
+    forward: Callable[..., Tensor],
     scaler: torch.amp.GradScaler,
     micro_batches: Sequence[Micro],
     autocast: Callable[[], AbstractContextManager],
     before_micro_step: Callable[[int], None],
 ) -> Tensor:
-    """Leave the (scaled) mean gradient in the parameters; return the mean loss."""
-    total = torch.zeros((), device=micro_batches[0][0].device)
-    for index, (inputs, targets) in enumerate(micro_batches):
+    """Leave the (scaled) mean gradient over all of the step's targets in the parameters; return their mean loss.
+
+    Each target weighs the same, however unevenly the micro-batches hold them.
+    """
+    count = sum(micro.count for micro in micro_batches)
+    total = torch.zeros((), device=micro_batches[0].inputs.device)
+    for index, micro in enumerate(micro_batches):
         before_micro_step(index)
         with autocast():
-            loss = forward(inputs, targets) / len(micro_batches)
+            loss = forward(micro.inputs, micro.targets, documents=micro.documents) / count
         scaler.scale(loss).backward()
         total += loss.detach()
     return total

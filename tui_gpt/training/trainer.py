@@ -27,7 +27,7 @@ from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import Command, Ended, Eval, Metrics, Sample, State, finite
 from tui_gpt.sampling import SamplingOptions, generate
 from tui_gpt.sampling.generate import prompt_tokens
-from tui_gpt.training.batches import Batches, to_device
+from tui_gpt.training.batches import Batches, Micro, to_device
 from tui_gpt.training.compute import Compute
 from tui_gpt.training.control import Control
 from tui_gpt.training.evaluation import evaluate
@@ -84,7 +84,7 @@ class Trainer:
         self.last_loss: float | None = None
         self.last_val_loss: float | None = None
         self.last_speed, self.last_memory = 0.0, 0
-        self.next_batch: tuple[int, list[tuple[torch.Tensor, torch.Tensor]]] | None = None
+        self.next_batch: tuple[int, list[Micro]] | None = None
         self.window_steps, self.window_seconds, self.window_wait = 0, 0.0, 0.0
         self.clock = time.perf_counter()
 
@@ -254,7 +254,7 @@ class Trainer:
             eta_seconds=self._eta(),
         )
 
-    def _fetch(self, step: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def _fetch(self, step: int) -> list[Micro]:
         return to_device(self.batches.batch(step), self.config.training.accumulation_steps, self.compute.device)
 
     def _seed_dropout(self, micro_step: int) -> None:
