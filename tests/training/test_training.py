@@ -17,13 +17,14 @@ from tests.live import ended, start
 from tui_gpt.config import ModelConfig, OptimizerConfig, ScheduleConfig, build, keys_of, override
 from tui_gpt.errors import ConfigError
 from tui_gpt.model import GPT
-from tui_gpt.training.batches import Batches, to_device
+from tui_gpt.training.batches import Batches, Micro, to_device
 from tui_gpt.training.compute import choose
 from tui_gpt.training.evaluation import evaluate
-from tui_gpt.training.optimizers import make_optimizer
+from tui_gpt.training.guard import Guard
+from tui_gpt.training.optimizers import make_optimizers
 from tui_gpt.training.preparation import fit
 from tui_gpt.training.schedules import learning_rate, progress_after_warmup
-from tui_gpt.training.step import gradients, training_step
+from tui_gpt.training.step import Stepper
 
 CPU = torch.device("cpu")
 
@@ -55,15 +56,33 @@ def test_a_batch_is_a_function_of_seed_and_step(mode: str) -> None:
     assert one.batch(7).max() <= 999
 
 
-def test_accumulation_gives_the_gradient_of_one_big_batch() -> None:
+def stepper(model: GPT, grad_clip: float = 1.0) -> Stepper:
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    guard = Guard(CPU, holds_spikes=True, overflow_is_usual=False)
+    return Stepper(
+        model, make_optimizers(model, OptimizerConfig()), scaler, guard, nullcontext, grad_clip, lambda *_: None
+    )
+
+
+def uneven(micro_batches: list[Micro]) -> list[Micro]:
+    """The same micro-batches with targets missing here and there, so that they hold unequal numbers of them."""
+    shortened = []
+    for micro in micro_batches:
+        targets = torch.where((micro.inputs * 7 + micro.targets) % 5 < 2, -1, micro.targets)
+        shortened.append(micro._replace(targets=targets, num_targets=int((targets >= 0).sum())))
+    return shortened
+
+
+def test_accumulation_gives_the_gradient_of_one_big_batch_also_with_uneven_targets() -> None:
     torch.manual_seed(0)
     model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=8), 50).double()
     batch = np.random.default_rng(0).integers(0, 50, (6, 9))
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
     found = []
     for accumulation in (1, 3, 6):
         model.zero_grad()
-        loss = gradients(model, scaler, to_device(batch, accumulation, CPU), nullcontext, lambda _: None)
+        micro_batches = uneven(to_device(batch, accumulation, CPU))
+        assert accumulation == 1 or len({micro.num_targets for micro in micro_batches}) > 1
+        loss = stepper(model).gradients(1, micro_batches)
         found.append([loss, *(parameter.grad.clone() for parameter in model.parameters())])
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):
@@ -74,26 +93,22 @@ def test_a_step_clips_and_reports_the_norm_before_clipping() -> None:
     torch.manual_seed(0)
     model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=8), 50)
     micro = to_device(np.random.default_rng(0).integers(0, 50, (2, 9)), 1, CPU)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    gradients(model, scaler, micro, nullcontext, lambda _: None)
+    taker = stepper(model, grad_clip=0.01)
+    loss = taker.gradients(1, micro)
     expected = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in model.parameters()]))
-    model.zero_grad()
-    optimizer = make_optimizer(model, OptimizerConfig())
-    loss, norm = training_step(
-        model, list(model.parameters()), optimizer, scaler, micro,
-        autocast=nullcontext, grad_clip=0.01, before_micro_step=lambda _: None,
-    )  # fmt: skip
-    assert torch.allclose(norm, expected)
-    assert loss.item() == pytest.approx(math.log(50), abs=0.2)
+    taken = taker.apply(1, loss, 1e-3)
+    assert torch.allclose(taken.grad_norm, expected)
+    assert taken.loss.item() == pytest.approx(math.log(50), abs=0.2)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_decay_is_for_matrices_only() -> None:
     model = GPT(ModelConfig(architecture="gpt2", n_layer=1, n_head=2, n_embd=16, context_length=8, tied=True), 50)
-    decayed, rest = make_optimizer(model, OptimizerConfig()).param_groups
+    (optimizer,) = make_optimizers(model, OptimizerConfig())
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    assert {names[id(p)].split(".")[-2] for p in decayed["params"]} == {"qkv", "projection", "expand"}
-    assert rest["weight_decay"] == 0 and len(rest["params"]) + len(decayed["params"]) == len(names)
+    decayed = {names[id(p)] for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    assert {name.split(".")[-2] for name in decayed} == {"qkv", "projection", "expand"}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(names)
 
 
 def test_the_cosine_warms_up_peaks_and_ends_at_its_floor() -> None:

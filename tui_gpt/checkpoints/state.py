@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,11 @@ class TrainingProgress(msgspec.Struct, kw_only=True):
     tokens: int
     elapsed_seconds: float
     best_val_loss: float | None = None
+    evals_since_best: int = 0
     scaler: dict[str, float] = {}
+    guard: tuple[float, ...] = ()  # the running mean and variance of the loss
+    batch_shift: int = 0  # batches passed over by rewinds
+    rewinds: int = 0
 
 
 @dataclass
@@ -67,7 +71,7 @@ def snapshot(
     config: Config,
     tokenizer_json: bytes,
     model: GPT,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     progress: TrainingProgress,
     *,
     val_loss: float | None = None,
@@ -82,7 +86,7 @@ def snapshot(
         parameters=model.num_parameters(),
         progress=msgspec.structs.replace(progress),
         model=_to_host(model.state_dict()),
-        optimizer=_to_host(optimizer_tensors(model, optimizer)) if kind == "full" else {},
+        optimizer=_to_host(optimizer_tensors(model, optimizers)) if kind == "full" else {},
         val_loss=val_loss,
         run=run,
     )
@@ -98,11 +102,12 @@ def _to_host(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return copies
 
 
-def optimizer_tensors(model: GPT, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state, each tensor named `parameter/key`."""
+def optimizer_tensors(model: GPT, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """The optimisers' state, each tensor named `parameter/key`."""
     return {
         f"{name}/{key}": value
         for name, parameter in model.named_parameters()
+        for optimizer in optimizers
         for key, value in optimizer.state.get(parameter, {}).items()
     }
 
@@ -225,8 +230,8 @@ def _fill(model: GPT, checkpoint: Path) -> None:
     model.load_state_dict(tensors, assign=True)
 
 
-def load_state(checkpoint: Path, model: GPT, optimizer: torch.optim.Optimizer) -> TrainingProgress:
-    """Put a full checkpoint's weights and optimiser state into place. Raises CheckpointError."""
+def load_state(checkpoint: Path, model: GPT, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingProgress:
+    """Put a full checkpoint's weights and optimiser states into place. Raises CheckpointError."""
     manifest = manifests.verify(checkpoint)
     if manifest.kind != "full":
         raise CheckpointError(
@@ -235,16 +240,17 @@ def load_state(checkpoint: Path, model: GPT, optimizer: torch.optim.Optimizer) -
             do="Start a new run from its weights: gpt-tui train --init-from CHECKPOINT",
         )
     load_weights(checkpoint, model)
-    flat = _load_tensors(checkpoint / OPTIMIZER)
-    order = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
-    index = {name: order.index(id(parameter)) for name, parameter in model.named_parameters()}
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in flat.items():
-        parameter, _, key = name.rpartition("/")
-        if parameter not in index:
-            raise CheckpointError(f"holds the state of an unknown parameter {parameter}", where=str(checkpoint))
-        state.setdefault(index[parameter], {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    states: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in _load_tensors(checkpoint / OPTIMIZER).items():
+        parameter_name, _, key = name.rpartition("/")
+        states.setdefault(parameter_name, {})[key] = tensor
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    if unknown := states.keys() - names.values():
+        raise CheckpointError(f"holds the state of an unknown parameter {min(unknown)}", where=str(checkpoint))
+    for optimizer in optimizers:
+        order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+        state = {index: states[name] for index, name in enumerate(order) if name in states}
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return msgspec.json.decode((checkpoint / PROGRESS).read_bytes(), type=TrainingProgress)
 
 

@@ -77,8 +77,23 @@ class DataConfig(Section, frozen=True):
 class OptimizerConfig(Section, frozen=True):
     """How weights follow gradients."""
 
-    name: Annotated[Literal["adamw"], setting("adamw: Adam with decoupled weight decay on matrices")] = "adamw"
-    learning_rate: Annotated[float, setting("peak learning rate", gt=0.0, le=10.0)] = 1e-3
+    name: Annotated[
+        Literal["adamw", "muon", "galore"],
+        setting("adamw; muon: orthogonal updates for the blocks' matrices; galore: AdamW in a low-rank projection"),
+    ] = "adamw"
+    learning_rate: Annotated[float, setting("peak learning rate of AdamW and GaLore", gt=0.0, le=10.0)] = 1e-3
+    matrix_learning_rate: Annotated[
+        float, setting("muon: peak learning rate of the blocks' matrices", gt=0.0, le=10.0)
+    ] = 0.02
+    embedding_lr_ratio: Annotated[float, setting("embeddings' share of learning_rate", gt=0.0, le=1000.0)] = 1.0
+    head_lr_ratio: Annotated[float, setting("an untied head's share of learning_rate", gt=0.0, le=1000.0)] = 1.0
+    width_scaling: Annotated[
+        bool, setting("matrices and head under AdamW: learning_rate × 128 / n_embd, so that one rate fits every width")
+    ] = False
+    momentum: Annotated[float, setting("muon: decay of the gradient's running mean", ge=0.0, lt=1.0)] = 0.95
+    galore_rank: Annotated[int, setting("galore: rank of the projection", ge=1, le=65536)] = 128
+    galore_every: Annotated[int, setting("galore: steps between new projections", ge=1, le=10**6, unit="steps")] = 200
+    galore_scale: Annotated[float, setting("galore: share of the projected update", gt=0.0, le=100.0)] = 0.25
     beta1: Annotated[float, setting("decay of the gradient's running mean", ge=0.0, lt=1.0)] = 0.9
     beta2: Annotated[float, setting("decay of the squared gradient's running mean", ge=0.0, lt=1.0)] = 0.95
     eps: Annotated[float, setting("added to Adam's denominator", gt=0.0, le=1.0)] = 1e-8
@@ -90,8 +105,12 @@ class ScheduleConfig(Section, frozen=True):
     """The learning rate over the run."""
 
     name: Annotated[
-        Literal["cosine", "constant"], setting("cosine: warmup, then half a cosine down; constant: warmup, then flat")
+        Literal["cosine", "wsd", "constant"],
+        setting("after warmup: cosine: half a cosine down; wsd: flat, then straight down; constant: flat"),
     ] = "cosine"
+    cooldown: Annotated[float, setting("wsd: share of the run, its last, in which the rate falls", gt=0.0, le=1.0)] = (
+        0.65
+    )
     warmup_steps: Annotated[int, setting("steps of linear warmup", ge=0, le=10**9, unit="steps")] = 50
     min_lr_ratio: Annotated[float, setting("final learning rate as a share of the peak", ge=0.0, le=1.0)] = 0.1
 
@@ -125,7 +144,29 @@ class TrainingConfig(Section, frozen=True):
     ] = 0
     seed: Annotated[int, setting("seeds weights, batches, dropout and samples", ge=0, le=2**31 - 1)] = 1
     init_from: Annotated[str, setting("checkpoint folder whose weights the run starts from; empty: none")] = ""
+    activation_checkpointing: Annotated[
+        bool, setting("recompute each block in the backward pass: less memory, a third more arithmetic", resumable=True)
+    ] = False
+    on_anomaly: Annotated[
+        Literal["warn", "skip", "rewind", "stop"],
+        setting(
+            "at a loss or gradient that is not finite, or a spike of 6 σ: warn: say so and go on; skip: leave out the"
+            " step; rewind: back to the last full checkpoint, and past these batches; stop: save and stop",
+            resumable=True,
+        ),
+    ] = "warn"
+    patience: Annotated[
+        int,
+        setting("evaluations without a lower validation loss that end the run; 0: never", ge=0, resumable=True),
+    ] = 0
+    fork_from: Annotated[
+        str, setting("full checkpoint whose weights, optimiser and step the run goes on from; empty: none")
+    ] = ""
     log_every: Annotated[int, setting("steps between lines of metrics", ge=1, unit="steps", resumable=True)] = 1
+    norms_every: Annotated[
+        int,
+        setting("steps between gradient and update norms by block; 0: none", ge=0, unit="steps", resumable=True),
+    ] = 50
     eval_every: Annotated[
         int, setting("steps between evaluations; 0: only at the end", ge=0, unit="steps", resumable=True)
     ] = 250

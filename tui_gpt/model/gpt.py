@@ -13,6 +13,7 @@ softmax, and no parameter count includes them.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -110,13 +111,22 @@ class GPT(nn.Module):
         logits = F.linear(x, weight)[..., : self.vocab_size].float()
         return cap * torch.tanh(logits / cap) if cap else logits
 
+    def stacked_matrices(self) -> Iterator[tuple[Tensor, tuple[int, ...]]]:
+        """Parameters that hold several matrices one above the other, with the height of each."""
+        for module in self.modules():
+            if isinstance(module, Attention):
+                keys = module.kv_heads * module.head_dim
+                yield module.qkv.weight, (module.heads * module.head_dim, keys, keys)
+            elif isinstance(module, SwiGLU):
+                height = module.expand.out_features // 2
+                yield module.expand.weight, (height, height)
+
     def num_parameters(self) -> int:
         """Parameters without the vocabulary's padding."""
         padding = self.embedding.num_embeddings - self.vocab_size
-        tables = [module for module in self.modules() if isinstance(module, nn.Embedding) and module != self.positions]
-        heads = [self.head] if self.head is not None else []
-        padded = padding * sum(table.weight.shape[1] for table in [*tables, *heads])
-        return sum(parameter.numel() for parameter in self.parameters()) - padded
+        named = dict(self.named_parameters())
+        tables = [p for name, p in named.items() if name.startswith(("embedding", "head")) or "values" in name]
+        return sum(p.numel() for p in named.values()) - padding * sum(table.shape[1] for table in tables)
 
 
 class Block(nn.Module):

@@ -56,6 +56,9 @@ class Metrics(Message, frozen=True):
     data_wait_seconds: float = 0.0
     memory_bytes: int = 0
     mfu: float | None = None
+    flops: float = 0.0  # floating-point operations of the run so far, by the closed form
+    grad_norms: dict[str, float | None] = {}  # by block, before clipping; every `training.norms_every` steps
+    update_norms: dict[str, float | None] = {}  # by block: how far the weights moved
     non_finite: NonFinite | None = None
 
 

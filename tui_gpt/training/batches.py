@@ -18,13 +18,14 @@ from torch import Tensor
 class Micro(NamedTuple):
     """One forward pass: inputs, targets (micro_batch, T) int64, a negative target where there is nothing to predict.
 
-    documents: (micro_batch, T), the document of each token, where attention keeps to it. count: targets not negative.
+    documents: (micro_batch, T), the document of each token, where attention keeps to it; else None.
+    num_targets: targets that are not negative.
     """
 
     inputs: Tensor
     targets: Tensor
     documents: Tensor | None
-    count: int
+    num_targets: int
 
 
 @dataclass

@@ -50,6 +50,11 @@ class Compute:
         return lambda: process.memory_info().rss
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not allocate, on whatever device."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 def choose(config: TrainingConfig) -> Compute:
     """Carry out device, precision, compile and threads. Raises ConfigError for what this machine cannot do."""
     device = _device(config.device)

@@ -17,8 +17,12 @@ class Journals:
         self.evals = JournalWriter(folder.evals)
         self.samples = JournalWriter(folder.samples)
         if rewound_to is not None:
-            for journal in self._all():
-                journal.append(Rewound(rewound_to=rewound_to))
+            self.rewind(rewound_to)
+
+    def rewind(self, step: int) -> None:
+        """Take back every line beyond `step`."""
+        for journal in self._all():
+            journal.append(Rewound(rewound_to=step))
 
     def _all(self) -> tuple[JournalWriter, JournalWriter, JournalWriter]:
         return self.metrics, self.evals, self.samples

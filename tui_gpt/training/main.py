@@ -77,7 +77,7 @@ def _run(folder: RunFolder, request: StartRequest, control: Control) -> Ended:
     finally:
         trainer.tell()
         control.enter(control.progress.state, control.progress.phase)
-        trainer.saver.wait()
+        trainer.recorder.wait()
 
 
 def _remove(folder: Path) -> None:

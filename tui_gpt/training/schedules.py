@@ -1,4 +1,6 @@
-"""The learning rate over the run: linear warmup, then half a cosine (Loshchilov & Hutter 2017) or nothing more."""
+"""The learning rate over the run: linear warmup, then half a cosine (Loshchilov & Hutter 2017), a plateau with a
+straight cooldown (warmup–stable–decay, Hägele et al. 2024), or the plateau alone.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,12 @@ def learning_rate(schedule: ScheduleConfig, peak: float, step: int, progress: fl
         return peak * step / schedule.warmup_steps
     if schedule.name == "constant":
         return peak
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress))))
-    return peak * (schedule.min_lr_ratio + (1 - schedule.min_lr_ratio) * cosine)
+    progress = min(1.0, max(0.0, progress))
+    if schedule.name == "wsd":
+        share = min(1.0, (1 - progress) / schedule.cooldown)
+    else:
+        share = 0.5 * (1 + math.cos(math.pi * progress))
+    return peak * (schedule.min_lr_ratio + (1 - schedule.min_lr_ratio) * share)
 
 
 def progress_after_warmup(schedule: ScheduleConfig, step: int, total_steps: int) -> float:

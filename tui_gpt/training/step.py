@@ -4,54 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from tui_gpt.model import GPT
 from tui_gpt.training.batches import Micro
+from tui_gpt.training.guard import Guard
+from tui_gpt.training.norms import Norms
+from tui_gpt.training.optimizers import set_learning_rate, update
 
 
-def training_step(
-    forward: Callable[..., Tensor],
-    parameters: Sequence[nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    micro_batches: Sequence[Micro],
-    *,
-    autocast: Callable[[], AbstractContextManager],
-    grad_clip: float,
-    before_micro_step: Callable[[int], None],
-) -> tuple[Tensor, Tensor]:
-    """Accumulate the mean gradient over the micro-batches, clip its norm, update.
+class Taken(NamedTuple):
+    """What a step leaves on the device: mean loss in nats per token, the gradient's norm before clipping."""
 
-    Returns the step's mean loss in nats per token and the gradient's norm before clipping, both still on the device.
-    """
-    loss = gradients(forward, scaler, micro_batches, autocast, before_micro_step)
-    scaler.unscale_(optimizer)
-    grad_norm = nn.utils.clip_grad_norm_(parameters, grad_clip or float("inf"))
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
-    return loss, grad_norm
+    loss: Tensor
+    grad_norm: Tensor
+    norms: Norms | None
 
 
-def gradients(
-    forward: Callable[..., Tensor],
-    scaler: torch.amp.GradScaler,
-    micro_batches: Sequence[Micro],
-    autocast: Callable[[], AbstractContextManager],
-    before_micro_step: Callable[[int], None],
-) -> Tensor:
-    """Leave the (scaled) mean gradient over all of the step's targets in the parameters; return their mean loss.
+@dataclass
+class Stepper:
+    """What turns a batch into an update. seed_dropout: called with the step and the micro-step before each pass."""
 
-    Each target weighs the same, however unevenly the micro-batches hold them.
-    """
-    count = sum(micro.count for micro in micro_batches)
-    total = torch.zeros((), device=micro_batches[0].inputs.device)
-    for index, micro in enumerate(micro_batches):
-        before_micro_step(index)
-        with autocast():
-            loss = forward(micro.inputs, micro.targets, documents=micro.documents) / count
-        scaler.scale(loss).backward()
-        total += loss.detach()
-    return total
+    model: GPT
+    optimizers: Sequence[torch.optim.Optimizer]
+    scaler: torch.amp.GradScaler
+    guard: Guard
+    autocast: Callable[[], AbstractContextManager]
+    grad_clip: float
+    seed_dropout: Callable[[int, int], None]
+    compiled: Callable[..., Tensor] | None = None
+    parameters: list[nn.Parameter] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parameters = list(self.model.parameters())
+
+    def apply(self, step: int, loss: Tensor, rate: float, *, with_norms: bool = False) -> Taken:
+        """Clip the norm of the gradient that `gradients` left, and update if the guard finds no fault."""
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+        norms = Norms(self.model) if with_norms else None
+        grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.grad_clip or float("inf"))
+        hold = self.guard.judge(step, loss, grad_norm)
+        set_learning_rate(self.optimizers, rate)
+        update(self.optimizers, hold)
+        self.scaler.update()
+        if norms is not None:
+            norms.updated()
+        return Taken(loss, grad_norm, norms)
+
+    def rehearse(self, step: int, micro_batches: Sequence[Micro]) -> None:
+        """All that a step does and allocates, with nothing changed by it."""
+        self.gradients(step, micro_batches)
+        set_learning_rate(self.optimizers, 0.0)
+        update(self.optimizers, torch.ones((), device=micro_batches[0].inputs.device))
+
+    def gradients(self, step: int, micro_batches: Sequence[Micro]) -> Tensor:
+        """Leave the (scaled) mean gradient over all of the step's targets in the parameters; return their mean loss.
+
+        Each target weighs the same, however unevenly the micro-batches hold them.
+        """
+        forward = self.compiled or self.model
+        count = sum(micro.num_targets for micro in micro_batches)
+        total = torch.zeros((), device=micro_batches[0].inputs.device)
+        for index, micro in enumerate(micro_batches):
+            self.seed_dropout(step, index)
+            with self.autocast():
+                loss = forward(micro.inputs, micro.targets, documents=micro.documents) / count
+            self.scaler.scale(loss).backward()
+            total += loss.detach()
+        return total

@@ -11,7 +11,7 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,19 +24,23 @@ from tui_gpt.config.estimates import flops_per_token
 from tui_gpt.errors import ConfigError
 from tui_gpt.model import GPT
 from tui_gpt.run.folder import RunFolder
-from tui_gpt.run.messages import Command, Ended, Eval, Metrics, Sample, State, finite
+from tui_gpt.run.messages import Ended, Eval, Metrics, Sample, State, finite
 from tui_gpt.sampling import SamplingOptions, generate
 from tui_gpt.sampling.generate import prompt_tokens
 from tui_gpt.training.batches import Batches, Micro, to_device
-from tui_gpt.training.compute import Compute
+from tui_gpt.training.compute import Compute, is_out_of_memory
 from tui_gpt.training.control import Control
 from tui_gpt.training.evaluation import evaluate
-from tui_gpt.training.journals import Deferred, Journals
-from tui_gpt.training.optimizers import make_optimizer
+from tui_gpt.training.guard import Anomaly, Guard
+from tui_gpt.training.optimizers import make_optimizers
 from tui_gpt.training.preparation import Prepared
-from tui_gpt.training.saver import Saver
+from tui_gpt.training.recorder import Recorder, Stopwatch
+from tui_gpt.training.recovery import answer, split_smaller
 from tui_gpt.training.schedules import learning_rate, progress_after_warmup
-from tui_gpt.training.step import gradients, training_step
+from tui_gpt.training.steering import obey_all, stop
+from tui_gpt.training.step import Stepper, Taken
+
+T = TypeVar("T")
 
 
 class Trainer:
@@ -58,11 +62,22 @@ class Trainer:
         self.tokenizer = prepared.shards.tokenizer
         torch.manual_seed(config.training.seed)
         self.model = GPT(config.model, self.tokenizer.vocab_size).to(compute.device)
+        self.model.checkpoint_activations = config.training.activation_checkpointing
         self.model.train()
-        self.parameters = list(self.model.parameters())
-        self.optimizer = make_optimizer(self.model, config.optimizer)
-        self.scaler = compute.scaler()
-        self.forward: Callable[..., torch.Tensor] = torch.compile(self.model) if compute.compile else self.model
+        self.stepper = Stepper(
+            model=self.model,
+            optimizers=make_optimizers(self.model, config.optimizer),
+            scaler=compute.scaler(),
+            guard=Guard(
+                compute.device,
+                holds_spikes=config.training.on_anomaly != "warn",
+                overflow_is_usual=compute.precision == "fp16",
+            ),
+            autocast=compute.autocast,
+            grad_clip=config.optimizer.grad_clip,
+            seed_dropout=self._seed_dropout,
+            compiled=torch.compile(self.model) if compute.compile else None,
+        )
         self.batches = Batches(
             tokens=self.shards.train,
             mode=config.data.mode,
@@ -75,9 +90,15 @@ class Trainer:
         self.progress = TrainingProgress(step=0, tokens=0, elapsed_seconds=0.0)
         self._restore(resume)
         self.last_step = min((n for n in (self.total_steps, stop_at) if n is not None), default=None)
-        self.journals = Journals(folder, self.progress.step if resume else None)
-        self.deferred = Deferred(late=compute.device.type == "cuda")
-        self.saver = Saver(folder.checkpoints, config.checkpoints.keep, self.journals.sync, self._on_saved)
+        self.stopwatch = Stopwatch()
+        self.recorder = Recorder(
+            folder,
+            control,
+            self.stopwatch,
+            keep=config.checkpoints.keep,
+            rewound_to=self.progress.step if resume else None,
+            late=compute.device.type == "cuda",
+        )
         self.read_memory = compute.memory_bytes()
         self.flops = flops_per_token(config.model, self.tokenizer.vocab_size)
         self.saved_step = self.progress.step
@@ -86,7 +107,8 @@ class Trainer:
         self.last_speed, self.last_memory = 0.0, 0
         self.next_batch: tuple[int, list[Micro]] | None = None
         self.window_steps, self.window_seconds, self.window_wait = 0, 0.0, 0.0
-        self.clock = time.perf_counter()
+        self.norms_logged_at = self.progress.step
+        self.anomaly: Anomaly | None = None
 
     # ── beginning ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -100,13 +122,21 @@ class Trainer:
         """Load the newest full checkpoint of a resumed run, or the weights that a new one starts from."""
         newest = manifest.newest(self.folder.checkpoints, ["full"]) if resume else None
         if newest is not None:
-            self.progress = load_state(newest.path, self.model, self.optimizer)
-            self.scaler.load_state_dict(self.progress.scaler)
+            self.load(newest.path)
             self._say_what_the_schedule_does(newest.path)
+        elif self.config.training.fork_from:
+            self.load(Path(self.config.training.fork_from))
+            self.progress.elapsed_seconds, self.progress.best_val_loss = 0.0, None
         elif self.config.training.init_from:
             source = Path(self.config.training.init_from)
             manifest.verify(source)
             load_weights(source, self.model)
+
+    def load(self, checkpoint: Path) -> None:
+        """Put the whole state of a full checkpoint into place."""
+        self.progress = load_state(checkpoint, self.model, self.stepper.optimizers)
+        self.stepper.scaler.load_state_dict(self.progress.scaler)
+        self.stepper.guard.restore(self.progress.guard)
 
     def _say_what_the_schedule_does(self, checkpoint: Path) -> None:
         """A run whose duration changed has its schedule stretched: say what that does to the learning rate."""
@@ -122,29 +152,23 @@ class Trainer:
         )
 
     def dry_run(self) -> None:
-        """The first batch's gradients, thrown away: compilation, shapes and peak memory are known before the clock
-        starts. Raises ConfigError when it does not fit into memory.
-        """
+        """The first step rehearsed: compilation, shapes and peak memory are known before the clock starts."""
         self.control.enter("starting", "compiling" if self.compute.compile else "trying the first batch")
         started = time.perf_counter()
         try:
-            self._dry_gradients()
-        except torch.OutOfMemoryError:
-            raise ConfigError(
-                f"training.micro_batch_size = {self.config.training.micro_batch_size} does not fit into GPU memory",
-                do="Halve it and double training.accumulation_steps: the step stays the same",
-            ) from None
+            self._fitted(self._rehearse)
+        except ConfigError:
+            raise
         except Exception as error:
-            if not self.compute.compile:
+            if self.stepper.compiled is None:
                 raise
             self.control.notice(
                 "degraded", f"torch.compile failed, so the run goes on without it: {error!r:.300}", level="warning"
             )
-            self.forward = self.model
-            self._dry_gradients()
+            self.stepper.compiled = None
+            self._fitted(self._rehearse)
         if self.compute.device.type == "cuda":
             torch.cuda.synchronize()
-        self.model.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - started
         self.control.notice(
             "ready",
@@ -152,9 +176,19 @@ class Trainer:
             f" first batch tried in {seconds:.1f} s, {self.read_memory() / 2**30:.2f} GiB",
         )
 
-    def _dry_gradients(self) -> None:
-        micro_batches = self._fetch(self.progress.step + 1)
-        gradients(self.forward, self.scaler, micro_batches, self.compute.autocast, self._seed_dropout)
+    def _rehearse(self) -> None:
+        step = self.progress.step + 1
+        self.stepper.rehearse(step, self.fetch(step))
+
+    def _fitted(self, action: Callable[[], T]) -> T:
+        """The action's result; while it runs out of memory, the step is split smaller and the action repeated."""
+        while True:
+            try:
+                return action()
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            split_smaller(self)
 
     # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -164,28 +198,40 @@ class Trainer:
         if self.is_over():
             return self._ended()
         self.control.enter("running", "training")
-        self.clock = time.perf_counter()
+        self.stopwatch.restart()
         first = self.progress.step + 1
         while not self.is_over():
-            self._obey_all()
+            obey_all(self)
             if self.control.stopping:
-                return self._stop()
+                return stop(self)
             self._step()
+            if self.anomaly is not None and (ended := answer(self, self.anomaly)):
+                return ended
             self._after_step()
             if self.progress.step == first:
                 gc.collect()
                 gc.freeze()  # what lives by now lives on: collections need not look at it again
-        self.saver.wait()
-        self._retry_failed_save()
+        self.recorder.wait()
+        self.recorder.retry_failed_save()
         return self._ended()
 
     def is_over(self) -> bool:
         if self.last_step is not None and self.progress.step >= self.last_step:
             return True
+        if self._out_of_patience():
+            return True
         return self.duration.unit == "minutes" and self.progress.elapsed_seconds >= self.duration.amount * 60
+
+    def _out_of_patience(self) -> bool:
+        return 0 < self.config.training.patience <= self.progress.evals_since_best
 
     def _ended(self) -> Ended:
         step = self.progress.step
+        if self._out_of_patience():
+            since, best = self.progress.evals_since_best, self.progress.best_val_loss
+            lowest = f": it was {best:.4f}" if best is not None else ""
+            message = f"finished early at step {step:,}: no lower validation loss in {since} evaluations{lowest}"
+            return Ended(state="finished", message=message, step=step)
         if self.total_steps is not None and step < self.total_steps:
             return Ended(state="stopped", message=f"stopped at step {step:,}, as --stop-at asked", step=step)
         return Ended(state="finished", message=f"finished at step {step:,}", step=step)
@@ -193,50 +239,37 @@ class Trainer:
     def _step(self) -> None:
         step = self.progress.step + 1
         started = time.perf_counter()
-        micro_batches = self.next_batch[1] if self.next_batch and self.next_batch[0] == step else self._fetch(step)
-        waited = time.perf_counter() - started
         rate = self._rate(step, self.total_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        loss, grad_norm = training_step(
-            self.forward,
-            self.parameters,
-            self.optimizer,
-            self.scaler,
-            micro_batches,
-            autocast=self.compute.autocast,
-            grad_clip=self.config.optimizer.grad_clip,
-            before_micro_step=self._seed_dropout,
-        )
+        logged = step % self.config.training.log_every == 0 or step == self.last_step
+        loss = self._fitted(lambda: self.stepper.gradients(step, self._take_batch(step)))
+        taken = self.stepper.apply(step, loss, rate, with_norms=logged and self._norms_are_due(step))
         if self.compute.device.type == "cuda" and step != self.last_step:
-            self.next_batch = (step + 1, self._fetch(step + 1))  # copied while the card computes
-        now = time.perf_counter()
+            self.next_batch = (step + 1, self.fetch(step + 1))  # copied while the card computes
         self.progress.step, self.progress.tokens = step, self.progress.tokens + self.config.tokens_per_step
-        self.progress.elapsed_seconds += now - self.clock
-        self.clock = now
+        self.progress.elapsed_seconds += self.stopwatch.lap()
         self.window_steps += 1
-        self.window_seconds += now - started
-        self.window_wait += waited
-        if step % self.config.training.log_every == 0 or self.is_over():
-            self._log(loss, grad_norm, rate)
+        self.window_seconds += time.perf_counter() - started
+        if logged or self.is_over():
+            self._log(taken, rate)
 
     def _after_step(self) -> None:
         step, config, over = self.progress.step, self.config, self.is_over()
         self.tell()
         val_loss, is_best = None, False
         if over or _due(step, config.training.eval_every):
-            self._persist(self.deferred.flush)
+            self.recorder.flush()
             val_loss, is_best = self._evaluate()
+            over = self.is_over()
         if (over and not self.control.stopping) or _due(step, config.checkpoints.every):
-            self._save("full", val_loss)
+            self.save("full", val_loss)
         elif _due(step, config.checkpoints.light_every):
-            self._save("light", val_loss)
+            self.save("light", val_loss)
         elif is_best and config.checkpoints.best:
-            self._save("best", val_loss)
+            self.save("best", val_loss)
         if _due(step, config.sampling.every) or (over and config.sampling.every):
-            self._sample()
+            self.sample()
         if over:
-            self._persist(self.deferred.flush)
+            self.recorder.flush()
         self.tell()
         self.control.tick()
 
@@ -254,13 +287,31 @@ class Trainer:
             eta_seconds=self._eta(),
         )
 
-    def _fetch(self, step: int) -> list[Micro]:
-        return to_device(self.batches.batch(step), self.config.training.accumulation_steps, self.compute.device)
+    def fetch(self, step: int) -> list[Micro]:
+        batch = self.batches.batch(step + self.progress.batch_shift)
+        return to_device(batch, self.config.training.accumulation_steps, self.compute.device)
 
-    def _seed_dropout(self, micro_step: int) -> None:
+    def _take_batch(self, step: int) -> list[Micro]:
+        """The step's batch: the one fetched ahead, or fetched now, which is the time that the step waits for data."""
+        if self.next_batch and self.next_batch[0] == step:
+            return self.next_batch[1]
+        started = time.perf_counter()
+        batch = self.fetch(step)
+        self.window_wait += time.perf_counter() - started
+        return batch
+
+    def _seed_dropout(self, step: int, micro_step: int) -> None:
         if self.config.model.dropout:
-            key = np.random.SeedSequence((self.config.training.seed, self.progress.step + 1, 0, micro_step))
+            key = np.random.SeedSequence((self.config.training.seed, step, 0, micro_step))
             torch.manual_seed(int(key.generate_state(1)[0]))
+
+    def _norms_are_due(self, step: int) -> bool:
+        """At the first logged step in each stretch of `norms_every` steps."""
+        every = self.config.training.norms_every
+        if not every or step // every == self.norms_logged_at // every:
+            return False
+        self.norms_logged_at = step
+        return True
 
     def _rate(self, step: int, total_steps: int | None) -> float:
         schedule = self.config.schedule
@@ -278,22 +329,25 @@ class Trainer:
 
     # ── what is written ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _log(self, loss: torch.Tensor, grad_norm: torch.Tensor, rate: float) -> None:
+    def _log(self, taken: Taken, rate: float) -> None:
         """Queue the step's line; on a GPU its numbers are read when the next line is, so that nothing waits."""
         progress = msgspec.structs.replace(self.progress)
-        numbers = torch.stack((loss, grad_norm.float())).to("cpu", non_blocking=True)
+        names = taken.norms.names if taken.norms else []
+        by_block = [taken.norms.gradient, taken.norms.update] if taken.norms else []
+        own = torch.stack((taken.loss.float(), taken.grad_norm.float()))
+        numbers = torch.cat((own, self.stepper.guard.reading(progress.step), *by_block)).to("cpu", non_blocking=True)
         copied = torch.cuda.Event() if self.compute.device.type == "cuda" else None
         if copied is not None:
             copied.record()
         tokens = self.window_steps * self.config.tokens_per_step
-        speed, wait = tokens / self.window_seconds, self.window_wait
+        speed, wait, window = tokens / self.window_seconds, self.window_wait, self.window_steps
         self.window_steps, self.window_seconds, self.window_wait = 0, 0.0, 0.0
         peak = self.compute.peak_flops()
 
         def write() -> None:
             if copied is not None:
                 copied.synchronize()
-            raw_loss, raw_norm = numbers.tolist()
+            raw_loss, raw_norm, first, count, in_a_row, loss, mean, sigma, *norms = numbers.tolist()
             self.last_loss, non_finite = finite(raw_loss)
             norm, norm_non_finite = finite(raw_norm)
             memory = self.read_memory()
@@ -308,16 +362,22 @@ class Trainer:
                 data_wait_seconds=wait,
                 memory_bytes=memory,
                 mfu=speed * self.flops / peak if peak else None,
+                flops=progress.tokens * self.flops,
+                grad_norms={name: finite(value)[0] for name, value in zip(names, norms, strict=False)},
+                update_norms={name: finite(value)[0] for name, value in zip(names, norms[len(names) :], strict=True)},
                 non_finite=non_finite or norm_non_finite,
             )
-            self.journals.metrics.append(line)
+            self.recorder.journals.metrics.append(line)
             self.last_speed, self.last_memory = speed, memory
+            if count:
+                step = progress.step - window + int(first)
+                self.anomaly = Anomaly(step, int(count), int(in_a_row), loss, mean, sigma)
 
-        self._persist(lambda: self.deferred.put(write))
+        self.recorder.metrics(write)
 
     def _evaluate(self) -> tuple[float | None, bool]:
         """The validation loss, and whether it is the lowest so far; None when interrupted."""
-        with self._phase("evaluating"):
+        with self.phase("evaluating"):
             result = evaluate(
                 self.model,
                 self.shards.val,
@@ -337,14 +397,15 @@ class Trainer:
         is_best = result.val_loss is not None and (best is None or result.val_loss < best)
         if is_best:
             self.progress.best_val_loss = result.val_loss
+        self.progress.evals_since_best = 0 if is_best else self.progress.evals_since_best + 1
         self.last_val_loss = result.val_loss
-        self._persist(lambda: self.journals.evals.append(msgspec.structs.replace(result, best=is_best)))
+        self.recorder.evaluation(msgspec.structs.replace(result, best=is_best))
         return result.val_loss, is_best
 
-    def _sample(self) -> None:
+    def sample(self) -> None:
         """Let the model continue each prompt, from a generator of its own."""
-        self._persist(self.deferred.flush)
-        with self._phase("sampling"):
+        self.recorder.flush()
+        with self.phase("sampling"):
             self.model.eval()
             try:
                 for index, prompt in enumerate(self.config.sampling.prompts):
@@ -374,19 +435,20 @@ class Trainer:
             min_p=options.min_p,
             ended=end in tokens,
         )
-        self._persist(lambda: self.journals.samples.append(line))
+        self.recorder.sample(line)
 
-    def _save(self, kind: Literal["full", "light", "best"], val_loss: float | None = None) -> None:
+    def save(self, kind: Literal["full", "light", "best"], val_loss: float | None = None) -> None:
         """Copy the state and let the saver write it. The journals are complete up to this step by then."""
-        self._persist(self.deferred.flush)
-        self.progress.scaler = self.scaler.state_dict()
-        self.saver.save(
+        self.recorder.flush()
+        self.progress.scaler = self.stepper.scaler.state_dict()
+        self.progress.guard = self.stepper.guard.state()
+        self.recorder.save(
             snapshot(
                 kind,
                 self.config,
                 self.tokenizer.to_json(),
                 self.model,
-                self.optimizer,
+                self.stepper.optimizers,
                 self.progress,
                 val_loss=val_loss,
                 run=self.folder.id,
@@ -395,116 +457,7 @@ class Trainer:
         if kind == "full":
             self.saved_step = self.progress.step
 
-    def _on_saved(self, path: Path) -> None:
-        info = manifest.read_manifest(path)
-        self.control.notice("checkpoint", f"saved {path.name} ({info.kind})", step=info.step, data={"path": str(path)})
-
-    # ── what is asked ───────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _obey_all(self) -> None:
-        self._retry_failed_save()
-        while not self.control.stopping and (command := self.control.next_command()):
-            self._obey(command)
-
-    def _obey(self, command: Command) -> None:
-        match command.name:
-            case "pause":
-                self._hold(command, "")
-            case "resume":
-                self.control.ack(command, f"running already, at step {self.progress.step:,}")
-            case "checkpoint":
-                self._checkpoint_now(command)
-            case "sample":
-                self._sample()
-                self.control.ack(command, f"sampled at step {self.progress.step:,}")
-
-    def _checkpoint_now(self, command: Command) -> None:
-        step = self.progress.step
-        if not step:
-            self.control.ack(command, "there is nothing to save before the first step", ok=False)
-            return
-        if step != self.saved_step:
-            with self._phase("saving"):
-                self._save("full")
-        self.saver.wait()
-        if self.saver.failed:
-            self.control.ack(command, f"could not save: {self.saver.failed[1]}", ok=False)
-        else:
-            self.control.ack(command, f"saved {manifest.step_folder(self.folder.checkpoints, step).name}")
-
-    def _hold(self, command: Command | None, phase: str) -> None:
-        """Pause until resumed or asked to stop; other commands are obeyed meanwhile."""
-        self._persist(self.deferred.flush)
-        self.control.enter("paused", phase)
-        if command is not None:
-            self.control.ack(command, f"paused at step {self.progress.step:,}")
-        while not self.control.stopping:
-            asked = self.control.next_command(timeout_seconds=1.0)
-            if asked is None or asked.name == "stop":
-                continue
-            if asked.name == "resume":
-                self.control.enter("running", "training")
-                self.control.ack(asked, f"running on from step {self.progress.step:,}")
-                break
-            if asked.name == "pause":
-                self.control.ack(asked, f"paused already, at step {self.progress.step:,}")
-            else:
-                self._obey(asked)
-        self.clock = time.perf_counter()
-
-    def _stop(self) -> Ended:
-        """Save, unless asked to stop now, and say why the run ends here."""
-        command, step = self.control.stop_command, self.progress.step
-        assert command is not None
-        self.control.enter("stopping", "saving")
-        if step and step != self.saved_step and not command.now:
-            self._save("full")
-        elif not command.now:
-            self.deferred.flush()
-        self.saver.wait()
-        if self.saver.failed:
-            _, error = self.saver.failed
-            return Ended(state="failed", message=f"could not save the last checkpoint: {error}", step=step)
-        saved = f", saved at step {self.saved_step:,}" if self.saved_step else ", nothing to save yet"
-        message = f"stopped at step {step:,}{saved}"
-        self.control.ack(command, message)
-        return Ended(state="stopped", message=message, step=step, by_signal=command.sender == "signal")
-
-    # ── when the disk is full ───────────────────────────────────────────────────────────────────────────────────────
-
-    def _persist(self, action: Callable[[], None]) -> None:
-        """Write, and when the disk does not take it, pause until somebody has made room: no line is dropped."""
-        while True:
-            try:
-                return action()
-            except OSError as error:
-                if self.control.stopping:
-                    raise
-                self._wait_for_room(str(error))
-
-    def _retry_failed_save(self) -> None:
-        while self.saver.failed and not self.control.stopping:
-            shot, error = self.saver.failed
-            self.saver.failed = None
-            self._wait_for_room(f"checkpoint at step {shot.progress.step:,} not saved: {error}")
-            if not self.control.stopping:
-                self.saver.save(shot)
-                self.saver.wait()
-
-    def _wait_for_room(self, why: str) -> None:
-        self.control.notice("disk", f"paused: {why}. Make room, then resume", level="error")
-        self.control.enter("paused", why)
-        while not self.control.stopping:
-            asked = self.control.next_command(timeout_seconds=1.0)
-            if asked is not None and asked.name == "resume":
-                self.control.ack(asked, "trying again")
-                self.control.enter("running", "training")
-                break
-            if asked is not None and asked.name != "stop":
-                self.control.ack(asked, f"cannot now: {why}", ok=False)
-        self.clock = time.perf_counter()
-
-    def _phase(self, name: str) -> _Phase:
+    def phase(self, name: str) -> _Phase:
         return _Phase(self.control, name)
 
 

@@ -1,0 +1,102 @@
+"""Watches each step's loss and gradient where they are, on the device: nobody waits to learn that all is well.
+
+A step whose loss or gradient is not finite is never applied. A finite loss 6 σ above the running mean of the last steps
+is a spike; whether its step is applied is the policy's choice. What was found is read together with the logged numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+SIGMAS = 6.0
+MEMORY = 0.98  # of the running mean and variance: about the last 50 steps
+MIN_SEEN = 50  # steps before a spike can be told from a beginning
+MAX_IN_A_ROW = 25
+
+
+class Anomaly(NamedTuple):
+    """What was found since the last reading: the first step of it, and how many."""
+
+    step: int
+    found: int
+    in_a_row: int
+    loss: float
+    mean: float
+    sigma: float
+
+    def __str__(self) -> str:
+        if not math.isfinite(self.loss):
+            what = f"the loss is {'nan' if math.isnan(self.loss) else 'infinite'}"
+        elif self.sigma and self.loss > self.mean + SIGMAS * self.sigma:
+            far = (self.loss - self.mean) / self.sigma
+            what = f"the loss of {self.loss:.3f} is {far:.1f} σ above the last steps' {self.mean:.3f}"
+        else:
+            what = "the gradient is not finite"
+        more = f", and {self.found - 1:,} more since" if self.found > 1 else ""
+        return f"at step {self.step:,} {what}{more}"
+
+
+class Guard:
+    """The running mean and variance of the loss, and what was found; all on the device."""
+
+    _mean: Tensor
+    _variance: Tensor
+    _seen: Tensor
+    _in_a_row: Tensor
+
+    def __init__(self, device: torch.device, *, holds_spikes: bool, overflow_is_usual: bool) -> None:
+        self._holds_spikes, self._overflow_is_usual = holds_spikes, overflow_is_usual
+        self._device = device
+        self.restore(())
+        self._clear(0)
+
+    def _clear(self, read_at: int) -> None:
+        self._read_at = read_at
+        zero = torch.zeros((), device=self._device)
+        self._count, self._first, self._loss, self._then_mean, self._then_sigma = (zero.clone() for _ in range(5))
+
+    @torch.no_grad()
+    def judge(self, step: int, loss: Tensor, grad_norm: Tensor) -> Tensor:
+        """1 where the step must not be applied, else 0: fp32, on the device. With a loss scaler (overflow_is_usual) a
+        gradient that overflowed is held without being an anomaly: the scaler answers it.
+        """
+        loss = loss.float()
+        finite = loss.isfinite()
+        passable = grad_norm.isfinite()
+        sigma = self._variance.sqrt()
+        spike = finite & (self._seen >= MIN_SEEN) & (loss > self._mean + SIGMAS * sigma) & (sigma > 0)
+        anomaly = ~finite | spike
+        if not self._overflow_is_usual:
+            anomaly |= ~passable
+        first = anomaly & (self._count == 0)
+        self._first = torch.where(first, float(step - self._read_at), self._first)
+        self._loss = torch.where(first, loss, self._loss)
+        self._then_mean = torch.where(first, self._mean, self._then_mean)
+        self._then_sigma = torch.where(first, sigma, self._then_sigma)
+        self._count += anomaly
+        self._in_a_row = (self._in_a_row + 1) * anomaly
+        difference = torch.where(anomaly, 0.0, torch.where(self._seen == 0, 0.0, loss - self._mean))
+        self._mean = torch.where(~anomaly & (self._seen == 0), loss, self._mean + (1 - MEMORY) * difference)
+        self._variance = torch.where(
+            anomaly, self._variance, MEMORY * (self._variance + (1 - MEMORY) * difference.square())
+        )
+        self._seen += ~anomaly
+        return (~finite | ~passable | (spike & self._holds_spikes)).float()
+
+    def reading(self, step: int) -> Tensor:
+        """What was found since the last reading, for `Anomaly`: fp32 (6,), on the device."""
+        numbers = (self._first, self._count, self._in_a_row, self._loss, self._then_mean, self._then_sigma)
+        self._clear(step)
+        return torch.stack(numbers)
+
+    def state(self) -> tuple[float, ...]:
+        """The history, exactly: what a resumed run goes on with."""
+        return tuple(torch.stack((self._mean, self._variance, self._seen, self._in_a_row)).tolist())
+
+    def restore(self, state: tuple[float, ...]) -> None:
+        values = torch.tensor(state or (0.0, 0.0, 0.0, 0.0), device=self._device)
+        self._mean, self._variance, self._seen, self._in_a_row = values.clone().unbind()
