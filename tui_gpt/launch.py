@@ -74,8 +74,9 @@ def checked(asked: Asked, corpus_dir: Path) -> Asked:
     config = build(asked)
     flat = keys_of(asked)
     asked = override(asked, [])  # a copy
-    if config.training.init_from:
-        _adopt(asked, flat, manifest.locate(Path(config.training.init_from).expanduser().resolve()))
+    for key in ("training.init_from", "training.fork_from"):
+        if source := flat.get(key):
+            _adopt(asked, flat, key, manifest.locate(Path(source).expanduser().resolve()))
     set_key(asked, "data.corpus", check_corpus(config.data.corpus, corpus_dir))
     if "data.tokenizer" in flat:
         set_key(asked, "data.tokenizer", check_tokenizer(config.data.tokenizer))
@@ -83,21 +84,55 @@ def checked(asked: Asked, corpus_dir: Path) -> Asked:
     return asked
 
 
-def _adopt(asked: Asked, flat: dict[str, Any], checkpoint: Path) -> None:
+def cooldown(checkpoint: Path, steps: int, changes: Asked) -> Asked:
+    """The config of a run that goes on from a full checkpoint and lets its learning rate fall to the end over `steps`.
+
+    So one long run at a flat rate serves as the trunk of many finished ones (Hägele et al. 2024). Raises UserError.
+    """
+    info = manifest.verify(checkpoint)
+    asked = override(read_toml(checkpoint / manifest.CONFIG), [])
+    warmup = build(asked).schedule.warmup_steps
+    if info.step < warmup:
+        raise ConfigError(
+            f"step {info.step} lies in the warmup of {warmup} steps, so there is nothing to cool down from",
+            where=str(checkpoint),
+            do="Choose a later checkpoint",
+        )
+    del asked["data"]["tokenizer"]  # the run uses the checkpoint's own
+    last = info.step + steps
+    settings = {
+        "training.duration": f"{last} steps",
+        "training.init_from": "",
+        "training.fork_from": str(checkpoint),
+        "schedule.name": "wsd",
+        "schedule.cooldown": steps / (last - warmup),
+    }
+    for key, value in (settings | keys_of(changes)).items():
+        set_key(asked, key, value)
+    return asked
+
+
+def _adopt(asked: Asked, flat: dict[str, Any], key: str, checkpoint: Path) -> None:
     """Let the run have the checkpoint's shape and tokenizer; a shape set by hand that differs is refused."""
-    manifest.verify(checkpoint)
+    info = manifest.verify(checkpoint)
+    if key == "training.fork_from" and info.kind != "full":
+        raise CheckpointError(
+            f"is a {info.kind} checkpoint: weights without the optimiser, so no run can go on from it",
+            where=str(checkpoint),
+            do="Start from its weights: gpt-tui train --init-from CHECKPOINT",
+        )
     source = read_toml(checkpoint / manifest.CONFIG)
     build(source, str(checkpoint / manifest.CONFIG))
-    for key, value in source["model"].items():
-        if key == "dropout":
+    for name, value in source["model"].items():
+        if name == "dropout":
             continue
-        if flat.get(f"model.{key}", value) != value:
+        if flat.get(f"model.{name}", value) != value:
             raise ConfigError(
-                f"model.{key} = {flat[f'model.{key}']} differs from the checkpoint's {value}",
+                f"model.{name} = {flat[f'model.{name}']} differs from the checkpoint's {value}",
                 where=str(checkpoint),
-                do=f"Leave model.{key} out: a run that starts from a checkpoint has its shape",
+                do=f"Leave model.{name} out: a run that starts from a checkpoint has its shape",
             )
-        set_key(asked, f"model.{key}", value)
+        set_key(asked, f"model.{name}", value)
     tokenizer = str(checkpoint / manifest.TOKENIZER)
     if flat.get("data.tokenizer", tokenizer) != tokenizer:
         raise ConfigError(
@@ -108,7 +143,7 @@ def _adopt(asked: Asked, flat: dict[str, Any], checkpoint: Path) -> None:
     if not Path(tokenizer).is_file():
         raise CheckpointError(f"has no {manifest.TOKENIZER}", where=str(checkpoint))
     set_key(asked, "data.tokenizer", tokenizer)
-    set_key(asked, "training.init_from", str(checkpoint))
+    set_key(asked, key, str(checkpoint))
 
 
 def _slug(corpus: str) -> str:

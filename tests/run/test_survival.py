@@ -13,6 +13,7 @@ import pexpect
 import pytest
 
 from tests.live import SMALL, at_step, ended, losses, resume, start, until
+from tui_gpt import launch
 from tui_gpt.checkpoints import manifest
 from tui_gpt.run.folder import RunFolder, runs_in
 
@@ -32,6 +33,30 @@ def uninterrupted(workspace: Path) -> dict[int, float | None]:
     curve = losses(folder)
     assert sorted(curve) == list(range(1, STEPS + 1))
     return curve
+
+
+def test_muon_its_schedule_and_the_guard_resume_to_the_bit(workspace: Path) -> None:
+    recipe = ("optimizer.name=muon", "schedule.name=wsd", "training.on_anomaly=skip", "training.duration=70")
+    whole, folder = start(workspace, *recipe), start(workspace, *recipe, stop_at=33)
+    assert ended(whole).state == "finished" and ended(folder).step == 33
+    resume(folder)
+    assert ended(folder).state == "finished"
+    assert losses(folder) == losses(whole)
+
+
+def test_a_cooldown_goes_on_from_the_trunk_to_the_bit_and_ends_at_the_bottom(workspace: Path) -> None:
+    trunk = start(workspace, "schedule.name=constant", "schedule.min_lr_ratio=0", "training.duration=30")
+    assert ended(trunk).state == "finished"
+    source = manifest.step_folder(trunk.checkpoints, 20)
+    branch = launch.start(trunk.path.parent, workspace / "corpus", launch.cooldown(source, 8, {}), name="branch")
+    assert ended(branch).state == "finished"
+    (info, lines), trunk_lines = (branch.read_info(), branch.read_metrics()), trunk.read_metrics()
+    assert info is not None and info.parent == str(source)
+    assert [line.step for line in lines] == list(range(21, 29))
+    assert lines[0].loss == trunk_lines[20].loss and lines[0].tokens == trunk_lines[20].tokens
+    peak = trunk_lines[20].learning_rate
+    assert [line.learning_rate for line in lines] == pytest.approx([peak * left / 8 for left in range(7, -1, -1)])
+    assert losses(branch)[22] != losses(trunk)[22]
 
 
 def test_stop_at_and_resume_give_the_same_losses_to_the_bit(

@@ -35,6 +35,9 @@ def _help_config(context: click.Context, parameter: click.Parameter, value: bool
 @click.option("--stop-at", type=click.IntRange(1), metavar="STEP", help="Save and stop at this step of the schedule.")
 @click.option("--resume", metavar="RUN", help="Go on with this run from its newest full checkpoint.")
 @click.option("--init-from", metavar="CHECKPOINT", help="Start from the weights of a checkpoint, or a run's newest.")
+@click.option(
+    "--cooldown-from", metavar="CHECKPOINT", help="Go on from it in a new run, its learning rate falling over --steps."
+)
 @click.option("--name", help="Name of the run (default: preset and corpus).")
 @click.option("--detach", is_flag=True, help="Start the run, print its id, and leave it going.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the config that would run, start nothing.")
@@ -54,6 +57,7 @@ def train_command(
     stop_at: int | None,
     resume: str | None,
     init_from: str | None,
+    cooldown_from: str | None,
     name: str | None,
     detach: bool,
     dry_run: bool,
@@ -72,8 +76,10 @@ def train_command(
         set_key(asked, "data.corpus", from_here(corpus))
     if init_from:
         set_key(asked, "training.init_from", str(_checkpoint(init_from, workspace)))
+    if cooldown_from:
+        asked = _cooldown(cooldown_from, steps, config, init_from, workspace, asked)
     if resume:
-        _check_alone(config, name, init_from, dry_run)
+        _check_alone(config, name, init_from, cooldown_from, dry_run)
         folder = launch.resume(workspace.find(resume), workspace.corpus, keys_of(asked), stop_at=stop_at)
     else:
         if dry_run:
@@ -87,8 +93,24 @@ def train_command(
     raise SystemExit(code)
 
 
-def _check_alone(config: str, name: str | None, init_from: str | None, dry_run: bool) -> None:
-    for option, value in {"--config": config, "--name": name, "--init-from": init_from, "--dry-run": dry_run}.items():
+def _cooldown(
+    reference: str, steps: int | None, config: str, init_from: str | None, workspace: Workspace, asked: dict[str, Any]
+) -> dict[str, Any]:
+    if steps is None or config or init_from:
+        raise ConfigError(
+            "--cooldown-from takes its config from the checkpoint, and needs --steps",
+            where="command line",
+            do="gpt-tui train --cooldown-from RUN --steps 500",
+        )
+    del asked["training"]["duration"]  # --steps count from the checkpoint
+    return launch.cooldown(_checkpoint(reference, workspace), steps, asked)
+
+
+def _check_alone(
+    config: str, name: str | None, init_from: str | None, cooldown_from: str | None, dry_run: bool
+) -> None:
+    options = {"--config": config, "--name": name, "--init-from": init_from, "--cooldown-from": cooldown_from}
+    for option, value in (options | {"--dry-run": dry_run}).items():
         if value:
             raise ConfigError(
                 f"{option} does not go with --resume",

@@ -92,7 +92,7 @@ def _describe(folder: RunFolder, prepared: Prepared, compute: Compute, trainer: 
     host, shards = hardware.host(), prepared.shards.info
     info = RunInfo(
         created=time.time(),
-        parent=prepared.config.training.init_from,
+        parent=prepared.config.training.init_from or prepared.config.training.fork_from,
         parameters=trainer.model.num_parameters(),
         corpus=CorpusInfo(
             name=shards.name,
