@@ -363,7 +363,7 @@ def test_damaged_weights_are_refused_by_name(foreign: Path, tmp_path: Path) -> N
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("changes", [{}, {"n_kv_head": 2, "tied": True}])
+@pytest.mark.parametrize("changes", [{}, {"n_kv_head": 2, "tied": True}, {"mlp": "swiglu", "value_embeddings": True}])
 def test_modern_says_who_reads_it_and_comes_back_to_the_bit(
     checkpoint: Callable[..., Path], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
