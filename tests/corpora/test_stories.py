@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import random
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tui_gpt.config.schema import DataConfig
+from tui_gpt.corpora import find_corpus, list_corpora, prepare
 from tui_gpt.corpora.stories import BOYS, GIRLS, read_story, tell, write_stories
 from tui_gpt.corpora.telling import Reader, Teller, Writer
+from tui_gpt.errors import CorpusError
 
 
 def words_of(text: str) -> list[str]:
@@ -120,3 +127,48 @@ def test_articles_fit_the_word_that_follows(stories):
 
 def test_stories_hardly_ever_repeat(stories):
     assert len({story.text for story in stories}) > 0.999 * len(stories)
+
+
+def make(corpus: Path, *arguments: str) -> dict:
+    command = [
+        sys.executable,
+        "-m",
+        "tui_gpt",
+        "corpus",
+        "make",
+        "stories",
+        "--json",
+        "--workspace",
+        str(corpus.parent),
+    ]
+    return json.loads(subprocess.run([*command, *arguments], capture_output=True, text=True, check=True).stdout)
+
+
+def test_stories_of_any_size_are_made_with_their_floor_and_found_by_their_name(tmp_path, monkeypatch):
+    monkeypatch.delenv("GPT_TUI_CACHE", raising=False)
+    made = make(tmp_path / "corpus", "--megabytes", "0.2", "--seed", "5", "--tokenizer", "byte")
+    assert made["name"] == "stories:0.2:5"
+    source = find_corpus("stories:0.2:5", tmp_path / "corpus")
+    texts = list(source.documents())
+    nats = [read_story(text) for text in texts]
+    assert texts == [story.text for story in write_stories(0.2, 5)]
+    assert made["documents"] == source.count() == len(texts) and list(source.nats()) == nats
+    assert made["nats"] == pytest.approx(sum(nats))
+    assert made["nats_per_character"] == pytest.approx(sum(nats) / sum(map(len, texts)))
+    assert made["bits_per_byte"] == pytest.approx(made["nats_per_character"] / math.log(2))
+
+    shards = prepare(DataConfig(corpus="stories:0.2:5", tokenizer="byte"), tmp_path / "corpus", lambda *_: None)
+    end = shards.tokenizer.end_of_text
+    held_out = shards.tokenizer.decode(shards.val[shards.val != end].tolist())
+    floor = sum(read_story(text) for text in texts if text in held_out)
+    assert made["floor_nats_per_token"] == pytest.approx(floor / shards.info.val_tokens)
+    assert made["floor_nats_per_character"] == pytest.approx(floor / len(held_out))
+    assert made["floor_bits_per_byte"] == pytest.approx(floor / len(held_out) / math.log(2))
+    names = {entry.name: entry.kind for entry in list_corpora(tmp_path / "corpus")}
+    assert names["stories:0.2:5"] == "made"
+
+
+@pytest.mark.parametrize("name", ["stories:", "stories:0", "stories:x", "stories:1:x", "stories:1:2:3", "stories:-1"])
+def test_stories_of_no_size_are_refused(name, tmp_path):
+    with pytest.raises(CorpusError, match="stories:MEGABYTES"):
+        find_corpus(name, tmp_path)

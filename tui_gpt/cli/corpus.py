@@ -1,7 +1,8 @@
-"""`gpt-tui corpus list|info|add|fetch|make|prepare`: the texts there are, how more come, and their tokens."""
+"""`gpt-tui corpus list|info|add|fetch|clean|report|make|prepare`: the texts there are, and their tokens."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from tui_gpt.config import field
 from tui_gpt.config.schema import DataConfig
 from tui_gpt.corpora import add_corpus, check_corpus, check_tokenizer, find_corpus, list_corpora, prepare
 from tui_gpt.corpora.catalogue import PATTERNS
+from tui_gpt.corpora.cleaning import Report
+from tui_gpt.corpora.shards import ShardsInfo
+from tui_gpt.corpora.sources import Stories
 
 
 @click.group("corpus")
@@ -103,12 +107,71 @@ def prepare_command(workspace: Workspace, corpus: str, tokenizer: str, val_fract
         shards = prepare(data, workspace.corpus, progress)
     info = shards.info
     if as_json:
-        print_json(msgspec.to_builtins(info) | {"tokens": info.tokens, "path": str(shards.path)})
+        print_json(msgspec.to_builtins(info) | {"tokens": info.tokens, "path": str(shards.path)} | _floor(info))
         return
     click.echo(
         f"{info.name}: {info.tokens:,} tokens ({info.train_tokens:,} to train on, {info.val_tokens:,} to validate),"
         f" {info.documents:,} documents, vocabulary {info.vocab_size:,}"
     )
+    if info.floor_nats is not None:
+        click.echo(f"floor on the validation documents: {_in_words(_floor(info))}")
+
+
+def _floor(info: ShardsInfo) -> dict[str, float]:
+    """What no model does better than on average, on the validation documents, where the text's entropy is known."""
+    if info.floor_nats is None:
+        return {}
+    return {
+        "floor_nats_per_character": info.floor_nats / info.val_bytes,  # what has a floor is ASCII
+        "floor_nats_per_token": info.floor_nats / info.val_tokens,
+        "floor_bits_per_byte": info.floor_nats / math.log(2) / info.val_bytes,
+    }
+
+
+def _in_words(floor: dict[str, float]) -> str:
+    return ", ".join(f"{value:.4f} {key.removeprefix('floor_').replace('_', ' ')}" for key, value in floor.items())
+
+
+@command("make")
+@click.argument("generator", type=click.Choice(["stories"]))
+@click.option(
+    "--megabytes", type=click.FloatRange(0.001, 999_999), default=2.0, show_default=True, help="Of 10⁶ bytes."
+)
+@click.option("--seed", type=click.IntRange(0, 999_999_999), default=1, show_default=True)
+@click.option("--tokenizer", help="Prepare them with it too, and say the floor in nats per token.")
+@json_option
+def make_command(
+    workspace: Workspace, generator: str, megabytes: float, seed: int, tokenizer: str | None, as_json: bool
+) -> None:
+    """Write stories whose exact probability is known, and with it the loss that no model can go below."""
+    name = f"{generator}:{megabytes:.6f}".rstrip("0").rstrip(".") + f":{seed}"
+    source = find_corpus(name, workspace.corpus)
+    assert isinstance(source, Stories)  # its name says so
+    with narrated() as progress:
+        source.make(progress)
+        whole = source.floor()
+        facts: dict[str, Any] = {
+            "name": name,
+            "path": str(source.path),
+            "documents": whole.documents,
+            "characters": whole.characters,
+            "nats": whole.nats,
+            "nats_per_character": whole.nats_per_character,
+            "bits_per_byte": whole.bits_per_byte,
+        }
+        floor: dict[str, float] = {}
+        if tokenizer:
+            data = DataConfig(corpus=name, tokenizer=check_tokenizer(tokenizer))
+            floor = _floor(prepare(data, workspace.corpus, progress).info)
+    if as_json:
+        print_json(facts | floor)
+        return
+    click.echo(
+        f"{name}: {whole.documents:,} stories, {whole.characters:,} characters; train on them with --corpus {name}"
+    )
+    click.echo(f"floor: {whole.nats_per_character:.4f} nats per character, {whole.bits_per_byte:.4f} bits per byte")
+    if floor:
+        click.echo(f"floor on the validation documents: {_in_words(floor)}")
 
 
 @command("fetch")
@@ -139,6 +202,57 @@ def fetch_command(workspace: Workspace, name: str, megabytes: float | None, as_j
         click.echo(f"{folder} holds {_size(source.size_bytes())}; train on it with --corpus {name}")
 
 
+@command("clean")
+@click.argument("corpus", metavar="NAME|PATH")
+@click.option("--steps", help="Those to take, with commas between them; all but overlap unless told.")
+@click.option("--name", default="", help="What the clean corpus is called (default: NAME-clean).")
+@json_option
+def clean_command(workspace: Workspace, corpus: str, steps: str | None, name: str, as_json: bool) -> None:
+    """Make a clean corpus of one that is not, with a report of what was mended and left out."""
+    from tui_gpt.corpora.cleaning import DEFAULT_STEPS, check_steps, clean
+
+    taken = DEFAULT_STEPS if steps is None else check_steps(steps)
+    with narrated() as progress:
+        report = clean(from_here(corpus), workspace.corpus, progress, taken, name)
+    _print_report(report, as_json)
+
+
+@command("report")
+@click.argument("corpus", metavar="NAME|PATH")
+@json_option
+def report_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
+    """What was done to a cleaned corpus, or what cleaning would do to another."""
+    from tui_gpt.corpora.cleaning import report_on
+
+    with narrated() as progress:
+        report = report_on(from_here(corpus), workspace.corpus, progress)
+    _print_report(report, as_json)
+
+
+def _print_report(report: Report, as_json: bool) -> None:
+    if as_json:
+        print_json(report)
+        return
+    click.echo(
+        f"{report.source}: {report.documents_before:,} documents of {report.characters_before:,} characters;"
+        f" clean: {report.documents_after:,} of {report.characters_after:,}"
+    )
+    for kind, count in report.files_left_out.items():
+        click.echo(f"files left out: {count:,} {kind}")
+    for encoding, count in report.encodings.items():
+        if encoding != "utf-8":
+            click.echo(f"files in {encoding}: {count:,}")
+    for step in report.steps:
+        counts = {"changed": step.changed, "left out": step.removed, "found": step.found}
+        said = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing"
+        click.echo(f"\n{step.step:<10} {said}")
+        for example in step.examples:
+            now = f" → {example.now!r}" if example.now else ""
+            click.echo(f"{'':<10} {example.where}: {example.what!r}{now}")
+    if report.written:
+        click.echo(f"\n{report.written}; train on it with --corpus {Path(report.written).name}")
+
+
 def _size(size_bytes: int) -> str:
     """In the units of 1,000 in which the world's files are listed."""
     for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -147,5 +261,8 @@ def _size(size_bytes: int) -> str:
     return f"{size_bytes} B" if size_bytes else ""
 
 
-for each in (list_command, info_command, add_command, fetch_command, prepare_command):
+for each in (
+    *(list_command, info_command, add_command, fetch_command, clean_command, report_command),
+    *(make_command, prepare_command),
+):
     corpus_command.add_command(each)

@@ -14,7 +14,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -83,10 +83,23 @@ def documents_of(pieces: Iterable[Piece]) -> Iterator[Document]:
         yield Document("".join(parts), origin)
 
 
-def read_pieces(path: Path, layout: Layout = Layout(), encoding: str = "utf-8") -> Iterator[Piece]:  # noqa: B008
+Fault = Callable[[CorpusError], None]
+
+
+def _refuse(error: CorpusError) -> None:
+    raise error
+
+
+def read_pieces(
+    path: Path,
+    layout: Layout = Layout(),  # noqa: B008
+    encoding: str = "utf-8",
+    fault: Fault = _refuse,
+) -> Iterator[Piece]:
     """The documents of a file, in pieces. Empty records are left out; a plain file is one document even when empty.
 
-    Raises CorpusError naming file and line (or byte) for what cannot be read, is damaged, or is not text.
+    Raises CorpusError naming file and line (or byte) for what cannot be read, is damaged, or is not text. `fault` is
+    told of a line that is no record, and may pass over it.
     """
     with _explained(path):
         kind = _kind(path)
@@ -94,14 +107,19 @@ def read_pieces(path: Path, layout: Layout = Layout(), encoding: str = "utf-8") 
             rows = _parquet(path, layout)
             yield from _articles(rows) if layout.articles else (row for row in rows if row.text)
             return
-        with _opened(path) as file:
+        with opened(path) as file:
             if kind in (".jsonl", ".ndjson", ".json"):
-                yield from _json_lines(file, path, layout)
+                yield from _json_lines(file, path, layout, fault)
             elif kind == ".csv":
                 yield from _csv(file, path, layout, encoding)
             else:
                 text = _text(file, str(path), encoding)
                 yield from _separated(text, path, layout.separator) if layout.separator else _whole(text, path)
+
+
+def is_text_in_some_encoding(path: Path) -> bool:
+    """Whether the file is plain text or .csv, which may be in any; JSON and Parquet are UTF-8 by definition."""
+    return _kind(path) in ("", ".csv")
 
 
 def holds_one_document(path: Path, layout: Layout) -> bool:
@@ -169,7 +187,7 @@ class _Guarded(io.RawIOBase):
         super().close()
 
 
-def _opened(path: Path) -> IO[bytes]:
+def opened(path: Path) -> IO[bytes]:
     packing = _packing(path)
     if not packing:
         return path.open("rb")
@@ -277,7 +295,7 @@ def _separated(text: Iterator[str], path: Path, separator: str) -> Iterator[Piec
     yield from piece(kept)
 
 
-def _json_lines(file: IO[bytes], path: Path, layout: Layout) -> Iterator[Piece]:
+def _json_lines(file: IO[bytes], path: Path, layout: Layout, fault: Fault) -> Iterator[Piece]:
     number, column, decoder = 0, layout.column, None
     while line := file.readline(MAX_RECORD_BYTES + 1):
         number += 1
@@ -296,7 +314,8 @@ def _json_lines(file: IO[bytes], path: Path, layout: Layout) -> Iterator[Piece]:
             text: str | None = decoder.decode(line).text  # type: ignore[attr-defined]
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             reason = str(error).replace("`", "").replace(f" - at $.{column}", "")
-            raise CorpusError(f"is not a JSON object with a text: {reason}", where=where) from None
+            fault(CorpusError(f"is not a JSON object with a text: {reason}", where=where))
+            continue
         if text:
             yield Piece(text, True, where)
 

@@ -21,6 +21,7 @@ from tui_gpt.corpora.digests import Digests
 from tui_gpt.corpora.files import PACKED_SUFFIXES, RECORD_SUFFIXES, TEXT_SUFFIXES, cache_dir, kind_of, unreadable
 from tui_gpt.corpora.formats import Layout, check_file
 from tui_gpt.corpora.manifests import MANIFEST, Manifest, read_manifest, write_manifest
+from tui_gpt.corpora.mixtures import Mixture, terms_of
 from tui_gpt.corpora.sources import Bundled, Folder, PythonTopics, Source, Stories, TextFile
 from tui_gpt.corpora.stories import MEGABYTES, SEED
 from tui_gpt.errors import CorpusError, reason
@@ -169,6 +170,8 @@ def _kept(name: str, corpus_dir: Path) -> Path | None:
 
 def find_corpus(reference: str, corpus_dir: Path) -> Source:
     """The corpus that a name or path means. Raises CorpusError with the nearest known name."""
+    if terms := terms_of(reference):
+        return Mixture([find_corpus(term.reference, corpus_dir) for term in terms], reference)
     if reference in BUNDLED:
         return _bundled(reference, corpus_dir)
     if match := STORIES.fullmatch(reference):
@@ -230,6 +233,8 @@ def _path_of(reference: str, corpus_dir: Path) -> Path | None:
 
 def check_corpus(reference: str, corpus_dir: Path) -> str:
     """`reference` with a path made absolute, if it can be read and begins as text. Raises CorpusError otherwise."""
+    if terms := terms_of(reference):
+        return " + ".join(f"{term.weight:g} {check_corpus(term.reference, corpus_dir)}" for term in terms)
     source = find_corpus(reference, corpus_dir)
     if isinstance(source, Folder):
         for file in source.files()[:CHECKED_FILES]:
@@ -244,11 +249,8 @@ def check_corpus(reference: str, corpus_dir: Path) -> str:
     return reference if in_corpus_dir else str(source.path)
 
 
-def add_corpus(name: str, path: Path, corpus_dir: Path, column: str = "") -> Path:
-    """Copy a file or the texts of a folder to `corpus_dir` under `name`; the copy's path. Raises CorpusError.
-
-    column: which one of the records holds the text, where that does not go without saying.
-    """
+def free_name(name: str, corpus_dir: Path) -> Path:
+    """The folder that a new corpus called `name` gets. Raises CorpusError for a name that is taken or cannot be one."""
     if not NAME.fullmatch(name):
         raise CorpusError(
             f"{name!r} cannot be a corpus name",
@@ -259,6 +261,15 @@ def add_corpus(name: str, path: Path, corpus_dir: Path, column: str = "") -> Pat
         raise CorpusError(f"{name} is the name of a bundled corpus", do="Choose another name")
     if _kept(name, corpus_dir) is not None:
         raise CorpusError(f"a corpus called {name} exists already", where=str(corpus_dir), do="Choose another name")
+    return corpus_dir / name
+
+
+def add_corpus(name: str, path: Path, corpus_dir: Path, column: str = "") -> Path:
+    """Copy a file or the texts of a folder to `corpus_dir` under `name`; the copy's path. Raises CorpusError.
+
+    column: which one of the records holds the text, where that does not go without saying.
+    """
+    name = free_name(name, corpus_dir).name
     kind = kind_of(path)
     if kind is None:
         raise CorpusError("there is no such file or folder", where=str(path))
