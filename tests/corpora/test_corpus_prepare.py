@@ -11,14 +11,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tui_gpt.config import DataConfig
 from tui_gpt.corpora import Shards, find_corpus, open_shards, prepare
 from tui_gpt.corpora import stories as stories_module
-from tui_gpt.corpora.encoding import hold_out
 from tui_gpt.corpora.sources import Stories
+from tui_gpt.corpora.tokenizer import Characters
 from tui_gpt.errors import CorpusError
 
 
@@ -57,24 +55,19 @@ def folder(corpus) -> list[str]:
 def test_every_document_stands_whole_on_one_side(corpus, folder, tokenizer):
     shards = make(corpus, "books", tokenizer, 0.2)
     train, val = documents_of(shards, shards.train), documents_of(shards, shards.val)
-    assert len(val) == 6 and sorted(train + val) == sorted(folder)
-    assert [text for text in folder if text in set(val)] == val and val != folder[-6:]
-    starts = np.cumsum([0] + [len(shards.tokenizer.encode(text)) + 1 for text in val])
-    assert shards.val_starts.tolist() == starts[:-1].tolist()
+    assert sorted(train + val) == sorted(folder) and val != folder[-len(val) :]
+    for side, starts in ((train, shards.train_starts), (val, shards.val_starts)):
+        assert [text for text in folder if text in set(side)] == side
+        ends = np.cumsum([0] + [len(shards.tokenizer.encode(text)) + 1 for text in side])
+        assert starts.tolist() == ends[:-1].tolist()
     info = shards.info
     assert (info.train_tokens, info.val_tokens) == (len(shards.train), len(shards.val))
     assert info.tokens == info.train_tokens + info.val_tokens
     assert (info.train_bytes, info.val_bytes) == (sum(map(len, train)), sum(map(len, val)))
-    assert (info.documents, info.train_documents, info.val_documents) == (30, 24, 6)
+    assert (info.documents, info.train_documents, info.val_documents) == (30, len(train), len(val))
+    assert abs(info.val_tokens / info.tokens - 0.2) < 0.02
     assert (info.name, info.tokenizer, info.dtype, info.floor_nats) == ("books", tokenizer, "uint16", None)
     assert info.vocab_size == shards.tokenizer.vocab_size
-
-
-@given(st.integers(2, 500), st.floats(0.001, 0.5))
-def test_the_share_held_out_is_the_one_asked_for(documents, val_fraction):
-    held_out = int(hold_out(documents, val_fraction).sum())
-    assert 1 <= held_out < documents
-    assert abs(held_out - documents * val_fraction) <= 1
 
 
 def test_a_single_document_is_split_on_its_tokens(corpus):
@@ -86,7 +79,7 @@ def test_a_single_document_is_split_on_its_tokens(corpus):
     assert shards.info.train_tokens == int(len(tokens) * 0.75)
     assert shards.info.train_bytes + shards.info.val_bytes == len(text.encode())
     assert shards.info.val_bytes == len(shards.tokenizer.decode_bytes(shards.val.tolist()))
-    assert shards.val_starts.tolist() == [0]
+    assert shards.train_starts.tolist() == shards.val_starts.tolist() == [0]
 
 
 def test_a_long_document_is_encoded_in_parts_with_growing_progress(corpus):
@@ -188,14 +181,15 @@ def test_text_that_changes_while_it_is_read_is_not_kept(corpus):
     assert list((corpus / ".cache" / "shards").glob("*/")) == []
 
 
-def test_a_cancelled_preparation_leaves_nothing(corpus, folder):
+def test_a_cancelled_preparation_leaves_nothing_that_could_be_taken_for_shards(corpus, folder):
     def cancel(words: str, fraction: float | None) -> None:
         if fraction is not None and fraction > 0.5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         make(corpus, "books", progress=cancel)
-    assert list((corpus / ".cache" / "shards").glob("*/")) == []
+    assert [path.suffix for path in (corpus / ".cache" / "shards").glob("*/")] == [".partial"]
+    assert documents_of(make(corpus, "books"), make(corpus, "books").train)[0] in folder
 
 
 def test_what_a_kill_left_is_cleared_and_never_taken_for_shards(corpus, folder):
@@ -213,6 +207,87 @@ def test_what_a_kill_left_is_cleared_and_never_taken_for_shards(corpus, folder):
     shards = make(corpus, "books")
     assert shards.info.documents == 30
     assert list((corpus / ".cache" / "shards").glob("*/")) == [shards.path]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tui_gpt.config import DataConfig
+from tui_gpt.corpora import encoding, prepare
+encoding.KEEP_CHARACTERS = 1 << 20
+die = lambda words, done: os.kill(os.getpid(), signal.SIGKILL) if (done or 0) > 0.6 else None
+prepare(DataConfig(corpus="long", tokenizer="char"), Path(sys.argv[1]), die)
+"""
+
+
+@pytest.mark.parametrize("harm", ["nothing", "torn tokens", "torn journal", "lost tokens"])
+def test_a_killed_preparation_goes_on_where_it_was_and_a_half_piece_never_counts(corpus, monkeypatch, harm):
+    text = "".join(f"Line {n} of a long book, and what it says.\n" for n in range(90_000))
+    (corpus / "long.txt").write_text(text)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(corpus)], cwd=Path(__file__).parents[2])
+    assert done.returncode == -9
+    (partial,) = (corpus / ".cache" / "shards").glob("*.partial/")
+    if harm == "torn tokens":
+        with (partial / "tokens").open("ab") as file:
+            file.write(b"\0\0half a piece")
+    elif harm == "torn journal":
+        (partial / "journal.json").write_bytes(b'{"chunks": 3, "tok')
+    elif harm == "lost tokens":
+        (partial / "tokens").write_bytes(b"")
+    encoded: list[int] = []
+    plain = Characters.encode_joined
+
+    def counted(self, texts, ends):
+        encoded.append(sum(map(len, texts)))
+        return plain(self, texts, ends)
+
+    monkeypatch.setattr(Characters, "encode_joined", counted)
+    monkeypatch.setattr("tui_gpt.corpora.preparation.make_tokenizer", None)  # it was kept
+    shards = make(corpus, "long", "char")
+    assert (sum(encoded) == len(text)) == (harm in ("torn journal", "lost tokens"))
+    tokens = np.concatenate([shards.train, shards.val])
+    assert tokens.tolist() == [*shards.tokenizer.encode(text), shards.tokenizer.end_of_text]
+    assert [path.name for path in (corpus / ".cache" / "shards").glob("*/")] == [shards.path.name]
+
+
+def test_a_killed_split_is_done_again(corpus, folder):
+    first = make(corpus, "books")
+    tokens = first.train.tolist()
+    built = first.path.rename(first.path.with_suffix(".built"))
+    (built / "meta.json").unlink()
+    assert make(corpus, "books").train.tolist() == tokens and not built.exists()
+
+
+def test_a_mixture_is_one_set_of_shards_that_says_whose_tokens_are_whose(corpus, folder):
+    (corpus / "novel.txt").write_text("A single document, by position. " * 100)
+    shards = make(corpus, "0.7 books + 0.3 novel", "bpe:300", 0.2)
+    books, novel = shards.info.parts
+    assert (books.name, novel.name) == ("books", "novel") and shards.info.documents == 31
+    assert books.train_tokens + novel.train_tokens == shards.info.train_tokens
+    assert books.val_tokens + novel.val_tokens == shards.info.val_tokens
+    decode = shards.tokenizer.decode
+    assert sorted(
+        documents_of(shards, shards.train[: books.train_tokens]) + documents_of(shards, shards.val[: books.val_tokens])
+    ) == sorted(folder)
+    assert decode(shards.train[books.train_tokens :].tolist()).startswith("A single document")
+    assert decode(shards.val[books.val_tokens :].tolist()).endswith("by position. ")
+    assert make(corpus, "1 books + 9 novel", "bpe:300", 0.2).path == shards.path
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("0.5 books + 0.5 missing", "missing"),
+        ("0.5 books + 0.5 books", "twice"),
+        ("1 books + 0.0001 tiny", "under a thousandth"),
+        ("0 books + 0 tiny", "under a thousandth"),
+        ("books + tiny", "no corpus"),
+    ],
+)
+def test_a_mixture_that_cannot_be_is_refused_in_one_line(corpus, folder, reference, said):
+    with pytest.raises(CorpusError, match=said) as caught:
+        make(corpus, reference)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_second_process_waits_for_the_first_and_uses_its_shards(corpus, folder):
@@ -244,19 +319,26 @@ def damage(shards: Shards, file: str, data: bytes) -> None:
     path.write_bytes(data)
 
 
+def changed(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
 DAMAGE = {
-    "cut train": lambda shards: damage(shards, "train.bin", bytes(shards.train)[:-1]),
-    "longer val": lambda shards: damage(shards, "val.bin", bytes(shards.val) + b"\0\0"),
+    "cut train": lambda shards: damage(shards, "train.bin", (shards.path / "train.bin").read_bytes()[:-1]),
+    "longer val": lambda shards: damage(shards, "val.bin", (shards.path / "val.bin").read_bytes() + b"\0\0"),
     "empty val": lambda shards: damage(shards, "val.bin", b""),
     "other tokenizer": lambda shards: damage(shards, "tokenizer.json", b"{}"),
     "no meta": lambda shards: (shards.path / "meta.json").unlink(),
     "no train": lambda shards: (shards.path / "train.bin").unlink(),
-    "torn meta": lambda shards: damage(shards, "meta.json", b'{"version": 1, "na'),
+    "torn meta": lambda shards: damage(shards, "meta.json", b'{"version": 2, "na'),
     "foreign meta": lambda shards: damage(shards, "meta.json", b'{"version": "x"}'),
-    "lacking meta": lambda shards: damage(shards, "meta.json", b'{"version": 1}'),
-    "torn starts": lambda shards: damage(shards, "val_starts.npy", (shards.path / "val_starts.npy").read_bytes()[:-1]),
-    "pickled starts": lambda shards: damage(shards, "val_starts.npy", b"\x80\x04N."),
-    "empty starts": lambda shards: damage(shards, "val_starts.npy", b""),
+    "lacking meta": lambda shards: damage(shards, "meta.json", b'{"version": 2}'),
+    "other side": lambda shards: damage(shards, "val.bin", (shards.path / "train.bin").read_bytes()),
+    "foreign tokens": lambda shards: damage(shards, "val.bin", bytes(1000)),
+    "cut header": lambda shards: damage(shards, "val.bin", (shards.path / "val.bin").read_bytes()[:40]),
+    "changed header": lambda shards: damage(shards, "val.bin", changed((shards.path / "val.bin").read_bytes(), 16)),
+    "older tokens": lambda shards: damage(shards, "val.bin", changed((shards.path / "val.bin").read_bytes(), 8)),
+    "cut offsets": lambda shards: damage(shards, "val.bin", (shards.path / "val.bin").read_bytes()[:-8]),
 }
 
 
@@ -307,7 +389,7 @@ def test_gpt2s_vocabulary_is_fetched_once_and_kept_with_the_shards(corpus, folde
     byte = make(corpus, "tiny").tokenizer
     fetched: list[str] = []
 
-    def fetch(spec, documents, progress):
+    def fetch(spec, texts, progress, size):
         fetched.append(spec)
         return byte
 

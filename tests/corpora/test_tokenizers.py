@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tui_gpt.corpora import check_tokenizer, load_tokenizer, make_tokenizer
 from tui_gpt.corpora.stories import write_stories
-from tui_gpt.corpora.tokenizer import Tokenizer, bytes_to_unicode, cut, parse_tokenizer
+from tui_gpt.corpora.tokenizer import Tokenizer, bytes_to_unicode, parse_tokenizer
 from tui_gpt.corpora.tokenizer_making import from_ranks, merges_of
 from tui_gpt.errors import CorpusError
 
@@ -71,20 +71,6 @@ def test_a_short_text_gives_fewer_tokens_than_asked_for():
     small = make_tokenizer("bpe:5000", ["aaab aaab"], quiet)
     assert 257 < small.vocab_size < 300
     assert small.decode(small.encode("aaab é").tolist()) == "aaab é"
-
-
-@given(st.one_of(anything, spaced), st.integers(1, 50))
-def test_a_text_cut_in_parts_has_the_tokens_of_the_whole(text, size):
-    parts = list(cut(text, size))
-    assert "".join(parts) == text
-    ids = [token for part in parts for token in tokenizer("bpe:600").encode(part)]
-    assert ids == tokenizer("bpe:600").encode(text).tolist()
-
-
-def test_parts_are_about_as_long_as_asked():
-    parts = list(cut("four five\nsix " * 1000, 100))
-    assert len(parts) > 100 and max(map(len, parts)) < 110
-    assert list(cut("x" * 1000, 100)) == ["x" * 1000]
 
 
 def test_merges_recovered_from_ranks_are_those_that_were_trained():

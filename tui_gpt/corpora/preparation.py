@@ -3,6 +3,8 @@
 The folder's name is a digest of all that its content depends on, so a corpus is prepared once for each tokenizer and
 split, and text that changed is prepared anew. It is written beside its place under a lock and renamed when whole: a
 kill leaves nothing that could be taken for shards, and of two runs that start together one prepares and one waits.
+What a kill leaves is the tokenizer and the tokens up to the last journal (`encoding.py`), from which the next start
+goes on.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,17 +21,23 @@ from typing import TYPE_CHECKING
 import msgspec
 import xxhash
 
-from tui_gpt.corpora.encoding import encode
+from tui_gpt.corpora.cutting import chunks
+from tui_gpt.corpora.encoding import TOKENS, encode
 from tui_gpt.corpora.files import cache_dir, file_digest
+from tui_gpt.corpora.mixtures import Mixture
 from tui_gpt.corpora.registry import find_corpus
-from tui_gpt.corpora.shards import FORMAT, Shards, ShardsInfo, open_shards
+from tui_gpt.corpora.shards import FORMAT, Part, Shards, ShardsInfo, ShardsWriter, digest_of, open_shards
 from tui_gpt.corpora.sources import Progress, Source
+from tui_gpt.corpora.splitting import Side, document_ends, sides_of, split
 from tui_gpt.corpora.tokenizer import Tokenizer, load_tokenizer
-from tui_gpt.corpora.tokenizer_making import check_tokenizer, make_tokenizer
+from tui_gpt.corpora.tokenizer_making import TAKEN_FROM_TEXT, check_tokenizer, make_tokenizer
 from tui_gpt.errors import CorpusError, reason
 
 if TYPE_CHECKING:
     from tui_gpt.config import DataConfig
+
+MIN_TOKENS = 2  # one to look at and one to guess
+SAMPLE_CHARACTERS = 1 << 16  # at once to whoever learns a vocabulary, which gathers some hundred of them
 
 
 def prepare(data: DataConfig, corpus_dir: Path, progress: Progress) -> Shards:
@@ -40,7 +48,7 @@ def prepare(data: DataConfig, corpus_dir: Path, progress: Progress) -> Shards:
     digest = source.digest()
     tokenizer_key = file_digest(Path(spec)) if spec.endswith(".json") else spec
     cache = cache_dir(corpus_dir)
-    key = xxhash.xxh3_128_hexdigest(msgspec.json.encode([FORMAT, digest, tokenizer_key, data.val_fraction]))
+    key = _key(FORMAT, digest, tokenizer_key, data.val_fraction)
     folder = cache / "shards" / key
     shards = _opened(folder)
     if shards is None:
@@ -56,6 +64,10 @@ def prepare(data: DataConfig, corpus_dir: Path, progress: Progress) -> Shards:
             ) from None
     shards.info = msgspec.structs.replace(shards.info, name=source.name)  # another name may have had the same text
     return shards
+
+
+def _key(*parts: object) -> str:
+    return xxhash.xxh3_128_hexdigest(msgspec.json.encode(parts))
 
 
 def _opened(folder: Path) -> Shards | None:
@@ -85,48 +97,115 @@ def _alone(lock: Path, progress: Progress) -> Iterator[None]:
 def _make(
     source: Source, digest: str, spec: str, val_fraction: float, cache: Path, folder: Path, progress: Progress
 ) -> Shards:
-    partial = folder.with_suffix(".partial")
-    for left_over in (partial, folder):  # of a kill, and damaged
+    partial, built = folder.with_suffix(".partial"), folder.with_suffix(".built")
+    for left_over in (built, folder):  # of a kill, and damaged
         if left_over.exists():
             shutil.rmtree(left_over)
-    partial.mkdir()
+    partial.mkdir(exist_ok=True)
     try:
         source.make(progress)
-        tokenizer = _tokenizer(spec, source, cache, progress)
-        counts = encode(source, tokenizer, val_fraction, partial, progress)
+        tokenizer = _tokenizer(spec, source, digest, cache, progress)
+        sources = source.sources if isinstance(source, Mixture) else [source]
+        documents = encode(sources, tokenizer, partial, progress)
         if source.digest() != digest:
             raise CorpusError(f"{source.name} changed while it was read", do="Start again when it is at rest")
-        info = ShardsInfo(
-            version=FORMAT,
-            name=source.name,
-            digest=digest,
-            tokenizer=spec,
-            tokenizer_digest=xxhash.xxh3_128_hexdigest(tokenizer.to_json()),
-            vocab_size=tokenizer.vocab_size,
-            **counts._asdict(),
-        )
-        (partial / "tokenizer.json").write_bytes(tokenizer.to_json())
-        (partial / "meta.json").write_bytes(msgspec.json.encode(info))
-        for file in partial.iterdir():
+        built.mkdir()
+        info = _split(source, sources, documents, digest, spec, tokenizer, val_fraction, partial, built, progress)
+        (built / "tokenizer.json").write_bytes(tokenizer.to_json())
+        (built / "meta.json").write_bytes(msgspec.json.encode(info))
+        for file in built.iterdir():
             _sync(file)
-        partial.rename(folder)
+        built.rename(folder)
+        shutil.rmtree(partial)
+    except CorpusError:  # the text is at fault, so that what was made of it is of no use
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     finally:
-        if partial.exists():
-            shutil.rmtree(partial, ignore_errors=True)
+        if built.exists():
+            shutil.rmtree(built, ignore_errors=True)
     return open_shards(folder)
 
 
-def _tokenizer(spec: str, source: Source, cache: Path, progress: Progress) -> Tokenizer:
-    """The tokenizer for `spec`; GPT-2's is kept, since tiktoken's copy in /tmp is gone after a restart."""
-    kept = cache / "tokenizers" / "gpt2.json"
-    if spec == "gpt2" and kept.exists():
+def _split(
+    source: Source,
+    sources: Sequence[Source],
+    documents: list[int],
+    digest: str,
+    spec: str,
+    tokenizer: Tokenizer,
+    val_fraction: float,
+    partial: Path,
+    built: Path,
+    progress: Progress,
+) -> ShardsInfo:
+    """Write `train.bin` and `val.bin`, and say what is in them. Raises CorpusError for a corpus too short."""
+    with (built / "train.bin").open("wb") as train_file, (built / "val.bin").open("wb") as val_file:
+        train, val = ShardsWriter(train_file, tokenizer), ShardsWriter(val_file, tokenizer)
+        ends = document_ends(partial / TOKENS, train.dtype, tokenizer.end_of_text)
+        if len(ends) != sum(documents):
+            raise CorpusError(f"{source.name} changed while it was read", do="Start again when it is at rest")
+        sides = sides_of(ends, documents, val_fraction)
+        split(partial / TOKENS, sides, train, val, progress)
+        if min(train.tokens, val.tokens) < MIN_TOKENS:
+            raise CorpusError(
+                f"{source.name} is too short: its {train.tokens + val.tokens:,} tokens leave {train.tokens:,} for"
+                f" training and {val.tokens:,} for validation, and each needs {MIN_TOKENS}",
+                do="Use a longer text" + (", or a larger data.val_fraction" if val.tokens < train.tokens else ""),
+            )
+        train.finish()
+        val.finish()
+    return ShardsInfo(
+        version=FORMAT,
+        name=source.name,
+        digest=digest,
+        tokenizer=spec,
+        tokenizer_digest=digest_of(tokenizer),
+        vocab_size=tokenizer.vocab_size,
+        documents=len(ends),
+        train_documents=len(train.starts),
+        val_documents=len(val.starts),
+        train_tokens=train.tokens,
+        val_tokens=val.tokens,
+        train_bytes=train.bytes,
+        val_bytes=val.bytes,
+        dtype="uint16" if train.dtype.itemsize == 2 else "uint32",
+        parts=tuple(
+            Part(
+                name=part.name,
+                train_tokens=int(side.sizes[~side.held_out].sum()),
+                val_tokens=int(side.sizes[side.held_out].sum()),
+            )
+            for part, side in zip(sources, sides, strict=True)
+        ),
+        floor_nats=_floor(sources, sides),
+    )
+
+
+def _floor(sources: Sequence[Source], sides: Sequence[Side]) -> float | None:
+    """-log p of the documents held out, None where it is not known of all."""
+    floor = 0.0
+    for source, side in zip(sources, sides, strict=True):
+        nats = source.nats()
+        if nats is None:
+            return None
+        floor += sum(value for value, held in zip(nats, side.held_out, strict=True) if held)
+    return floor
+
+
+def _tokenizer(spec: str, source: Source, digest: str, cache: Path, progress: Progress) -> Tokenizer:
+    """The tokenizer for `spec`, kept: one takes long to train, and tiktoken's copy in /tmp is gone after a restart."""
+    if spec == "byte" or spec.endswith(".json"):
+        return make_tokenizer(spec, (), progress)
+    name = _key(spec, digest) if TAKEN_FROM_TEXT.match(spec) else spec
+    kept = cache / "tokenizers" / f"{name}.json"
+    if kept.exists():
         return load_tokenizer(kept)
-    tokenizer = make_tokenizer(spec, source.documents(), progress)
-    if spec == "gpt2":
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        temporary = kept.with_name(f".{kept.name}.{os.getpid()}")
-        temporary.write_bytes(tokenizer.to_json())
-        temporary.replace(kept)
+    texts = (text for chunk in chunks(source.pieces(), "words", SAMPLE_CHARACTERS) for text in chunk.texts)
+    tokenizer = make_tokenizer(spec, texts, progress, source.size_bytes())
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    temporary = kept.with_name(f".{kept.name}.{os.getpid()}")
+    temporary.write_bytes(tokenizer.to_json())
+    temporary.replace(kept)
     return tokenizer
 
 

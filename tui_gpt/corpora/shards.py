@@ -1,15 +1,18 @@
 """Token shards on disk: what training reads, memory-mapped, and all that must be known about it.
 
-A folder of raw little-endian ids (`train.bin`, `val.bin`), the offset of each validation document (`val_starts.npy`),
-the tokenizer, and `meta.json`. It appears by one rename when it is whole, so whoever finds it may use it; opening
-checks version and sizes, which costs milliseconds whatever the corpus's size.
+A folder of two files of tokens (`train.bin`, `val.bin`), the tokenizer, and `meta.json`. Each file of tokens says in
+its header what it is: magic, version, width of a token, counts of tokens, documents and bytes of text, the tokenizer's
+digest and that of the header itself. After it stand the ids, little-endian, then the offset of each document. The
+folder appears by one rename when it is whole, so whoever finds it may use it; opening checks headers and sizes, which
+costs milliseconds whatever the corpus's size.
 """
 
 from __future__ import annotations
 
+import struct
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 import xxhash
@@ -20,8 +23,21 @@ from tui_gpt.errors import CorpusError, reason
 if TYPE_CHECKING:
     import numpy as np
 
-FORMAT = 1
-FILES = ("meta.json", "tokenizer.json", "train.bin", "val.bin", "val_starts.npy")
+FORMAT = 2
+MAGIC = b"GPTSHARD"
+FILES = ("meta.json", "tokenizer.json", "train.bin", "val.bin")
+_FIELDS = struct.Struct("<8sIIQQQ16s")
+_DIGEST = struct.Struct("<Q")
+HEADER_BYTES = _FIELDS.size + _DIGEST.size
+AGAIN = "Delete the folder; it is made anew from the text"
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One corpus of those that shards were made of: its tokens follow those of the parts before it, on both sides."""
+
+    name: str
+    train_tokens: int
+    val_tokens: int
 
 
 class ShardsInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +61,7 @@ class ShardsInfo(msgspec.Struct, frozen=True, kw_only=True):
     train_bytes: int
     val_bytes: int
     dtype: Literal["uint16", "uint32"]
+    parts: tuple[Part, ...]
     floor_nats: float | None = None
 
     @property
@@ -56,6 +73,75 @@ class _Version(msgspec.Struct):
     version: int
 
 
+class Header(NamedTuple):
+    """What a file of tokens says of itself. width: bytes a token."""
+
+    magic: bytes
+    version: int
+    width: int
+    tokens: int
+    documents: int
+    text_bytes: int
+    tokenizer_digest: bytes
+
+    def packed(self) -> bytes:
+        fields = _FIELDS.pack(*self)
+        return fields + _DIGEST.pack(xxhash.xxh3_64_intdigest(fields))
+
+    @property
+    def starts_at(self) -> int:
+        """Where the documents' offsets begin: after the tokens, aligned to 8 bytes."""
+        return HEADER_BYTES + -(-self.tokens * self.width // 8) * 8
+
+    @property
+    def file_bytes(self) -> int:
+        return self.starts_at + 8 * self.documents
+
+
+class ShardsWriter:
+    """One side of the split as it is written. `starts`: documents' offsets, set before it is finished."""
+
+    def __init__(self, file: IO[bytes], tokenizer: Tokenizer) -> None:
+        self.file, self.dtype = file, token_dtype(tokenizer.vocab_size)
+        self._byte_lengths = tokenizer.byte_lengths
+        self._digest = digest_of(tokenizer)
+        self.tokens = self.bytes = 0
+        self.starts: np.ndarray
+        file.write(bytes(HEADER_BYTES))
+
+    def write(self, ids: np.ndarray) -> None:
+        self.file.write(ids.astype(self.dtype, copy=False).data)
+        self.tokens += len(ids)
+        self.bytes += int(self._byte_lengths[ids].sum(dtype="int64"))
+
+    def finish(self) -> None:
+        """Write the documents' offsets and the header."""
+        header = Header(
+            magic=MAGIC,
+            version=FORMAT,
+            width=self.dtype.itemsize,
+            tokens=self.tokens,
+            documents=len(self.starts),
+            text_bytes=self.bytes,
+            tokenizer_digest=bytes.fromhex(self._digest),
+        )
+        self.file.write(bytes(header.starts_at - self.file.tell()))
+        self.file.write(self.starts.astype("<i8", copy=False).data)
+        self.file.seek(0)
+        self.file.write(header.packed())
+
+
+def token_dtype(vocab_size: int) -> np.dtype:
+    """Two bytes a token where they are enough, else four."""
+    import numpy as np
+
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+
+
+def digest_of(tokenizer: Tokenizer) -> str:
+    return xxhash.xxh3_128_hexdigest(tokenizer.to_json())
+
+
 class Shards:
     """Prepared text. The arrays are mapped on first use and read-only."""
 
@@ -65,62 +151,92 @@ class Shards:
     @cached_property
     def train(self) -> np.memmap:
         """Ids of the training tokens, shape (train_tokens,)."""
-        return self._map("train.bin")
+        return _map(self.path / "train.bin")[0]
 
     @cached_property
     def val(self) -> np.memmap:
         """Ids of the validation tokens, shape (val_tokens,)."""
-        return self._map("val.bin")
+        return _map(self.path / "val.bin")[0]
+
+    @cached_property
+    def train_starts(self) -> np.ndarray:
+        """Offset in `train` of each training document, shape (train_documents,), int64, ascending from 0."""
+        return _map(self.path / "train.bin")[1]
 
     @cached_property
     def val_starts(self) -> np.ndarray:
         """Offset in `val` of each validation document, shape (val_documents,), int64, ascending from 0."""
-        import numpy as np
-
-        return np.load(self.path / "val_starts.npy", mmap_mode="r", allow_pickle=False)
+        return _map(self.path / "val.bin")[1]
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
         return parse_tokenizer(self._tokenizer_json, str(self.path / "tokenizer.json"))
 
-    def _map(self, file: str) -> np.memmap:
-        import numpy as np
 
-        return np.memmap(self.path / file, dtype=np.dtype(self.info.dtype).newbyteorder("<"), mode="r")
+def _map(path: Path) -> tuple[np.memmap, np.ndarray]:
+    import numpy as np
+
+    header = read_header(path)
+    kind = np.dtype(f"<u{header.width}")
+    tokens = np.memmap(path, kind, "r", offset=HEADER_BYTES, shape=(header.tokens,))
+    return tokens, np.memmap(path, "<i8", "r", offset=header.starts_at, shape=(header.documents,))
+
+
+def read_header(path: Path) -> Header:
+    """What a file of tokens says of itself. Raises CorpusError for one that is foreign, damaged or of another version,
+    OSError for one that cannot be read.
+    """
+    where = str(path)
+    with path.open("rb") as file:
+        packed = file.read(HEADER_BYTES)
+    if not packed.startswith(MAGIC):
+        raise CorpusError("is no file of token shards", where=where)
+    if len(packed) < HEADER_BYTES:
+        raise CorpusError("is damaged: its header is not whole", where=where, do=AGAIN)
+    header = Header(*_FIELDS.unpack_from(packed))
+    if header.version != FORMAT:
+        raise _aged(where, header.version)
+    if header.packed() != packed or header.width not in (2, 4):
+        raise CorpusError("is damaged: its header is not what was written", where=where, do=AGAIN)
+    if path.stat().st_size != header.file_bytes:
+        raise CorpusError(
+            f"is damaged: it holds {path.stat().st_size:,} bytes, not {header.file_bytes:,}", where=where, do=AGAIN
+        )
+    return header
+
+
+def _aged(where: str, version: int) -> CorpusError:
+    age = "a newer" if version > FORMAT else "an older"
+    return CorpusError(f"holds token shards of {age} gpt-tui (format {version})", where=where, do=AGAIN)
 
 
 def open_shards(path: Path) -> Shards:
     """The shards in folder `path`. Raises CorpusError for what is missing, foreign, cut short or newer."""
-    where, again = str(path), "Delete the folder; it is made anew from the text"
+    where = str(path)
     try:
         meta, tokenizer_json = (path / "meta.json").read_bytes(), (path / "tokenizer.json").read_bytes()
-        sizes = {file: (path / file).stat().st_size for file in FILES}
+        info = _info(meta, where)
+        headers = {side: read_header(path / f"{side}.bin") for side in ("train", "val")}
     except FileNotFoundError as error:
         missing = Path(error.filename).name
         raise CorpusError(f"is no folder of token shards: {missing} is missing", where=where) from None
     except OSError as error:
         raise CorpusError(f"cannot be read: {reason(error)}", where=where) from None
+    if xxhash.xxh3_128_hexdigest(tokenizer_json) != info.tokenizer_digest:
+        raise CorpusError("is damaged: tokenizer.json is not the one it was made with", where=where, do=AGAIN)
+    for side, header in headers.items():
+        said = [getattr(info, f"{side}_{count}") for count in ("tokens", "documents", "bytes")]
+        width = {"uint16": 2, "uint32": 4}[info.dtype]
+        if [width, *said, info.tokenizer_digest] != [*header[2:6], header.tokenizer_digest.hex()]:
+            raise CorpusError(f"is damaged: {side}.bin is not what meta.json says", where=where, do=AGAIN)
+    return Shards(path, info, tokenizer_json)
+
+
+def _info(meta: bytes, where: str) -> ShardsInfo:
     try:
         version = msgspec.json.decode(meta, type=_Version).version
         if version != FORMAT:
-            age = "a newer" if version > FORMAT else "an older"
-            raise CorpusError(f"holds token shards of {age} gpt-tui (format {version})", where=where, do=again)
-        info = msgspec.json.decode(meta, type=ShardsInfo)
+            raise _aged(where, version)
+        return msgspec.json.decode(meta, type=ShardsInfo)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorpusError(f"is no folder of token shards: {error}", where=where) from None
-    width = 2 if info.dtype == "uint16" else 4
-    for file, tokens in (("train.bin", info.train_tokens), ("val.bin", info.val_tokens)):
-        if sizes[file] != tokens * width:
-            raise CorpusError(
-                f"is damaged: {file} holds {sizes[file]:,} bytes, not {tokens * width:,}", where=where, do=again
-            )
-    if xxhash.xxh3_128_hexdigest(tokenizer_json) != info.tokenizer_digest:
-        raise CorpusError("is damaged: tokenizer.json is not the one it was made with", where=where, do=again)
-    shards = Shards(path, info, tokenizer_json)
-    try:
-        whole = len(shards.val_starts) == info.val_documents
-    except (OSError, ValueError, EOFError):
-        whole = False
-    if not whole:
-        raise CorpusError("is damaged: val_starts.npy is not whole", where=where, do=again)
-    return shards

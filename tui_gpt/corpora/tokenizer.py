@@ -8,15 +8,15 @@ text: `<|endoftext|>` in it becomes the tokens that spell it, never the one that
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tui_gpt.corpora.cutting import Cuts, cuts_of
 from tui_gpt.errors import CorpusError, reason
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 END_OF_TEXT = "<|endoftext|>"
 ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>")
 GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
-PART_CHARACTERS = 1 << 20
 
 
 class Tokenizer(ABC):
@@ -42,16 +41,24 @@ class Tokenizer(ABC):
     def vocab_size(self) -> int:
         return len(self.token_bytes)
 
+    @property
     @abstractmethod
-    def encode_parts(self, text: str) -> Iterator[np.ndarray]:
-        """The ids of `text` (int32), some 10⁶ characters at a time: what `encode` gives, in pieces."""
+    def cuts(self) -> Cuts:
+        """Where a document may be cut and its parts still have the tokens of the whole."""
+
+    @abstractmethod
+    def encode_joined(self, texts: list[str], ends: bool) -> np.ndarray:
+        """The ids of `texts` with an end of text between each two, and after the last if it `ends`, int32."""
 
     def encode(self, text: str) -> np.ndarray:
         """The ids of `text`, shape (tokens,), int32; no end of text is added."""
+        return self.encode_joined([text], False)
+
+    def _with_ends(self, ids: np.ndarray, lengths: list[int], ends: bool) -> np.ndarray:
+        """`ids` of texts of these lengths with the ends of text put in."""
         import numpy as np
 
-        parts = list(self.encode_parts(text))
-        return np.concatenate(parts) if parts else np.empty(0, np.int32)
+        return np.insert(ids, np.cumsum(lengths[: len(lengths) if ends else -1], dtype=np.int64), self.end_of_text)
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """The raw bytes of `ids`, which may begin or end within a character."""
@@ -94,33 +101,53 @@ class ByteLevelBPE(Tokenizer):
         except ValueError as error:
             raise CorpusError(f"the tokenizer's pattern {self.pattern!r} cannot be used: {error}") from None
 
-    def encode_parts(self, text: str) -> Iterator[np.ndarray]:
+    @property
+    def cuts(self) -> Cuts:
+        return "anywhere" if self._of_byte is not None else cuts_of(self.pattern)
+
+    @cached_property
+    def _of_byte(self) -> np.ndarray | None:
+        """The id of each byte where nothing merges, else None."""
         import numpy as np
 
-        for part in cut(text) if self.pattern == GPT2_PATTERN else (text,):
-            try:
-                ids = self._encoding.encode_to_numpy(part, disallowed_special=())
-            except UnicodeEncodeError:  # half a surrogate pair, as a shell argument can hold
-                whole = part.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-                ids = self._encoding.encode_to_numpy(whole, disallowed_special=())
-            yield ids.astype(np.int32)
+        if len(self.ranks) > 256:
+            return None
+        return np.array([self.ranks[bytes([byte])] for byte in range(256)], dtype=np.int32)
+
+    def encode_joined(self, texts: list[str], ends: bool) -> np.ndarray:
+        import numpy as np
+
+        if self._of_byte is not None:
+            raw = [_utf8(text) for text in texts]
+            ids = self._of_byte[np.frombuffer(b"".join(raw), np.uint8)]
+            return self._with_ends(ids, list(map(len, raw)), ends)
+        end = self._end_written
+        if any(end in text for text in texts):  # where it is only text
+            parts = [self._encoded(text, set()) for text in texts]
+            return self._with_ends(np.concatenate(parts), list(map(len, parts)), ends)
+        return self._encoded(end.join(texts) + end * ends, {end})
+
+    @cached_property
+    def _end_written(self) -> str:
+        return next(name for name, token in self.special.items() if token == self.end_of_text)
+
+    def _encoded(self, text: str, allowed: set[str]) -> np.ndarray:
+        import numpy as np
+
+        try:
+            ids = self._encoding.encode_to_numpy(text, allowed_special=allowed, disallowed_special=())
+        except UnicodeEncodeError:
+            repaired = _utf8(text).decode()
+            ids = self._encoding.encode_to_numpy(repaired, allowed_special=allowed, disallowed_special=())
+        return ids.view(np.int32)
 
 
-_CUT = re.compile(r"\S(?=[ \n])")
-
-
-def cut(text: str, size: int = PART_CHARACTERS) -> Iterator[str]:
-    """`text` in parts of about `size` characters, cut where GPT-2's pattern begins a new piece whatever is around.
-
-    That is before a blank that follows a visible character: no piece goes on over it, and the pattern only looks
-    ahead. So the parts' tokens are the whole's, and memory and progress go by part.
-    """
-    start = 0
-    while start < len(text):
-        found = _CUT.search(text, start + size - 1) if len(text) - start > size else None
-        end = found.end() if found else len(text)
-        yield text[start:end]
-        start = end
+def _utf8(text: str) -> bytes:
+    """`text` in UTF-8, with U+FFFD for halves of a surrogate pair, as a shell argument can hold."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 class Characters(Tokenizer):
@@ -143,22 +170,25 @@ class Characters(Tokenizer):
             table[ord(character)] = token
         return table
 
-    def encode_parts(self, text: str) -> Iterator[np.ndarray]:
+    @property
+    def cuts(self) -> Cuts:
+        return "anywhere"
+
+    def encode_joined(self, texts: list[str], ends: bool) -> np.ndarray:
         """Raises CorpusError naming a character that is not in the vocabulary."""
         import numpy as np
 
-        for start in range(0, len(text), PART_CHARACTERS):
-            part = text[start : start + PART_CHARACTERS]
-            codes = np.frombuffer(part.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-            ids = self._table[np.minimum(codes, len(self._table) - 1)]
-            if len(ids) and ids.min() < 0:
-                character = part[int(ids.argmin())]
-                raise CorpusError(
-                    f"the character {character!r} (U+{ord(character):04X}) is none of the {len(self.vocab)} that this"
-                    " tokenizer knows",
-                    do="Leave it out, or train with a tokenizer that takes any text: byte, bpe:N, gpt2",
-                )
-            yield ids
+        text = "".join(texts)
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        ids = self._table[np.minimum(codes, len(self._table) - 1)]
+        if len(ids) and ids.min() < 0:
+            character = text[int(ids.argmin())]
+            raise CorpusError(
+                f"the character {character!r} (U+{ord(character):04X}) is none of the {len(self.vocab)} that this"
+                " tokenizer knows",
+                do="Leave it out, or train with a tokenizer that takes any text: byte, bpe:N, gpt2",
+            )
+        return self._with_ends(ids, list(map(len, texts)), ends)
 
 
 def bytes_to_unicode() -> dict[int, str]:

@@ -1,31 +1,46 @@
-"""Tokenizers made to order: `char`, `byte`, `bpe:N`, `gpt2`, or a tokenizer.json from somewhere.
+"""Tokenizers made to order: `char`, `byte`, `bpe:N`, tiktoken's encodings, or a tokenizer.json from somewhere.
 
 Whatever the order, the result is a `tokenizer.json` read back (`tokenizer.py`): there is one way from a vocabulary to
 tokens. The `tokenizers` library trains, on all 256 bytes and with the end of text counted in N, and writes the file.
+`bpe:N` learns from at most half a gigabyte, taken evenly from the whole: more text changes little and costs minutes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tui_gpt.corpora.cutting import plain
 from tui_gpt.corpora.files import kind_of
 from tui_gpt.corpora.sources import Progress
-from tui_gpt.corpora.tokenizer import END_OF_TEXT, Tokenizer, bytes_to_unicode, cut, load_tokenizer, parse_tokenizer
+from tui_gpt.corpora.tokenizer import (
+    END_OF_TEXT,
+    GPT2_PATTERN,
+    Tokenizer,
+    bytes_to_unicode,
+    load_tokenizer,
+    parse_tokenizer,
+)
 from tui_gpt.errors import CorpusError
 
 if TYPE_CHECKING:
     import tokenizers
 
 MIN_BPE, MAX_BPE = 257, 1_000_000
-ALLOWED = "char, byte, bpe:N (such as bpe:1024), gpt2, or the path of a tokenizer.json"
+BPE_CHARACTERS = 1 << 29
+FETCH_SECONDS = (10.0, 30.0)  # to connect, and between two answers
+TIKTOKEN = ("gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base")
+TAKEN_FROM_TEXT = re.compile(r"char$|bpe:")
+ALLOWED = f"char, byte, bpe:N (such as bpe:1024), {', '.join(TIKTOKEN)}, or the path of a tokenizer.json"
 
 
 def check_tokenizer(spec: str) -> str:
     """`spec` with a path made absolute, if it can be made into a tokenizer. Raises CorpusError otherwise."""
-    if spec in ("char", "byte", "gpt2"):
+    if spec in ("char", "byte", *TIKTOKEN):
         return spec
     if spec.startswith("bpe"):
         size = re.fullmatch(r"bpe:([0-9]{1,9})", spec)
@@ -44,39 +59,43 @@ def check_tokenizer(spec: str) -> str:
     return str(path)
 
 
-def make_tokenizer(spec: str, documents: Iterable[str], progress: Progress) -> Tokenizer:
-    """The tokenizer that `spec` names; `documents` are read for `char` and `bpe:N` alone. Raises CorpusError."""
+def make_tokenizer(spec: str, texts: Iterable[str], progress: Progress, size: int = 0) -> Tokenizer:
+    """The tokenizer that `spec` names; `texts` are read for `char` and `bpe:N` alone. Raises CorpusError.
+
+    texts: documents, or what `cutting.py` makes of them. size: about how long they are together, in characters.
+    """
     spec = check_tokenizer(spec)
     if spec == "char":
         progress("collecting characters", None)
-        return _characters(documents)
+        return _characters(texts)
     if spec == "byte":
         return from_ranks({bytes([byte]): byte for byte in range(256)})
-    if spec == "gpt2":
-        progress("loading GPT-2's vocabulary", None)
-        return _gpt2()
+    if spec in TIKTOKEN:
+        progress(f"loading the vocabulary of {spec}", None)
+        return _of_tiktoken(spec)
     if spec.startswith("bpe:"):
         progress(f"training {spec}", None)
-        return _trained(int(spec.partition(":")[2]), documents)
+        return _trained(int(spec.partition(":")[2]), islice(texts, 0, None, 1 + size // BPE_CHARACTERS))
     return load_tokenizer(Path(spec))
 
 
-def _characters(documents: Iterable[str]) -> Tokenizer:
+def _characters(texts: Iterable[str]) -> Tokenizer:
+    import numpy as np
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    found: set[str] = set()
-    for text in documents:
-        found.update(text)
-    if not found:
+    found = np.zeros(sys.maxunicode + 1, dtype=bool)
+    for text in texts:
+        found[np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")] = True
+    if not found.any():
         raise CorpusError("there is no text to take characters from")
-    vocab = {character: id for id, character in enumerate(sorted(found))}
+    vocab = {chr(code): id for id, code in enumerate(np.flatnonzero(found).tolist())}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unknown>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
     return _finished(tokenizer)
 
 
-def _trained(size: int, documents: Iterable[str]) -> Tokenizer:
+def _trained(size: int, texts: Iterable[str]) -> Tokenizer:
     from tokenizers import models, pre_tokenizers, trainers
 
     tokenizer = _byte_level(models.BPE())
@@ -85,22 +104,36 @@ def _trained(size: int, documents: Iterable[str]) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator((part for text in documents for part in cut(text)), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     return _finished(tokenizer)
 
 
-def _gpt2() -> Tokenizer:
+def _of_tiktoken(name: str) -> Tokenizer:
     import tiktoken
+    from tiktoken import load
 
+    own = load.read_file
+    load.read_file = _fetched  # its own would wait for ever on a line that stalls
     try:
-        encoding = tiktoken.get_encoding("gpt2")
+        encoding = tiktoken.get_encoding(name)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors; a damaged download is a ValueError
         raise CorpusError(
-            f"GPT-2's vocabulary is not on this machine and cannot be fetched ({type(error).__name__})",
-            where="data.tokenizer = gpt2",
+            f"the vocabulary of {name} is not on this machine and cannot be fetched ({type(error).__name__})",
+            where=f"data.tokenizer = {name}",
             do="Set TIKTOKEN_CACHE_DIR to a folder that holds it, or take one made here: bpe:4096, byte, char",
         ) from None
-    return from_ranks(encoding._mergeable_ranks)
+    finally:
+        load.read_file = own
+    return from_ranks(encoding._mergeable_ranks, {END_OF_TEXT: encoding.eot_token}, encoding._pat_str)
+
+
+def _fetched(blobpath: str) -> bytes:
+    """What is at an address, unless it stalls. Raises OSError."""
+    import requests
+
+    answer = requests.get(blobpath, timeout=FETCH_SECONDS)
+    answer.raise_for_status()
+    return answer.content
 
 
 def from_vocabulary(vocab: Path, merges: Path) -> Tokenizer:
@@ -114,14 +147,25 @@ def from_vocabulary(vocab: Path, merges: Path) -> Tokenizer:
     return _finished(_byte_level(model))
 
 
-def from_ranks(ranks: dict[bytes, int]) -> Tokenizer:
-    """The byte-level BPE whose tokens have these ranks, which are their ids: 0 to len(ranks) - 1."""
+def from_ranks(
+    ranks: dict[bytes, int], special: dict[str, int] | None = None, pattern: str = GPT2_PATTERN
+) -> Tokenizer:
+    """The byte-level BPE whose tokens have these ranks, which are their ids; the end of text is `special` or the next.
+
+    Ids that neither has, as OpenAI's later vocabularies leave some, are taken by tokens that no text gives.
+    """
     from tokenizers import models
 
     names = bytes_to_unicode()
     name = {raw: "".join(names[byte] for byte in raw) for raw in ranks}
     merges = [(name[left], name[right]) for left, right in merges_of(ranks)]
-    return _finished(_byte_level(models.BPE({name[raw]: rank for raw, rank in ranks.items()}, merges)))
+    vocab = {name[raw]: rank for raw, rank in ranks.items()}
+    special = special or {END_OF_TEXT: len(ranks)}
+    gaps = sorted({*range(max(special.values()))} - {*vocab.values(), *special.values()})
+    special = special | {f"<|unused_{id}|>": id for id in gaps}
+    among = {token: id for token, id in special.items() if id < max(vocab.values())}
+    tokenizer = _byte_level(models.BPE(vocab | among, merges), pattern)
+    return _finished(tokenizer, sorted(special, key=special.__getitem__))
 
 
 def merges_of(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
@@ -138,16 +182,18 @@ def _parts(raw: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
     return parts[0], parts[1]
 
 
-def _byte_level(model: tokenizers.models.BPE) -> tokenizers.Tokenizer:
-    from tokenizers import Tokenizer, decoders, pre_tokenizers
+def _byte_level(model: tokenizers.models.BPE, pattern: str = GPT2_PATTERN) -> tokenizers.Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
 
     tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    whole = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern == GPT2_PATTERN)
+    split = pre_tokenizers.Split(Regex(plain(pattern)), "isolated")
+    tokenizer.pre_tokenizer = whole if pattern == GPT2_PATTERN else pre_tokenizers.Sequence([split, whole])
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 
-def _finished(tokenizer: tokenizers.Tokenizer) -> Tokenizer:
-    """With the end of text as its last id, read back from the file that it writes."""
-    tokenizer.add_special_tokens([END_OF_TEXT])
+def _finished(tokenizer: tokenizers.Tokenizer, special: Sequence[str] = (END_OF_TEXT,)) -> Tokenizer:
+    """With its special tokens, read back from the file that it writes. Those not in its vocabulary get the next ids."""
+    tokenizer.add_special_tokens(list(special))
     return parse_tokenizer(tokenizer.to_str().encode())
