@@ -21,7 +21,8 @@ PERMUTATIONS, BANDS = 128, 16  # bands of 8: copies alike by 0.8 meet in one wit
 SIMILAR = 0.8  # Jaccard, of the runs of five words
 SHARED = 0.5  # of a document's passages
 MIN_PASSAGES = 4  # sampled, to say anything of a share
-MAX_PASSAGES = 1 << 23  # sampled, of all documents: 100 MB of fingerprints
+SAMPLE_ONE_IN = 4  # passages at least, which tells a share well enough
+MAX_PASSAGES = 1 << 22  # sampled, of all documents: 50 MB of fingerprints, and some times that to compare them
 WORD = re.compile(rb"[\w\x80-\xff]+")
 BATCH = 256
 
@@ -44,7 +45,7 @@ class Fingerprints:
         self._files = {name: (folder / name).open("wb") for name in ("exact", "near", "passages", "passage_documents")}
         self._words = _WordHashes()
         self._shingles: list[np.ndarray] = []
-        self._one_in = 1
+        self._one_in = SAMPLE_ONE_IN
         while expected_bytes / 6 / self._one_in > MAX_PASSAGES:  # six bytes a word
             self._one_in *= 2
 
@@ -55,8 +56,8 @@ class Fingerprints:
         found = WORD.findall(text.lower().encode("utf-8", "surrogatepass"))
         words = np.fromiter(map(self._words.__getitem__, found), np.uint64, len(found))
         self._shingles.append(_runs(words, min(SHINGLE_WORDS, max(1, len(words)))))
-        passages = np.unique(_runs(words, PASSAGE_WORDS))
-        sampled = passages[passages % np.uint64(self._one_in) == 0]
+        passages = _runs(words, PASSAGE_WORDS)
+        sampled = np.unique(passages[passages % np.uint64(self._one_in) == 0])
         self._files["passages"].write(sampled.tobytes())
         self._files["passage_documents"].write(np.full(len(sampled), self.documents, np.uint32).tobytes())
         self.documents += 1

@@ -43,7 +43,8 @@ _BLANK = re.compile(r"\s")
 
 def strip_gutenberg(text: str) -> str:
     """The book without Project Gutenberg's licence and header, where both ends are marked as theirs are."""
-    start = _GUTENBERG_START.search(text, 0, GUTENBERG_HEAD)
+    head = text[:GUTENBERG_HEAD].upper()
+    start = _GUTENBERG_START.search(text, 0, GUTENBERG_HEAD) if "GUTENBERG" in head or "SMALL PRINT" in head else None
     if start is None:
         return text
     ends = list(_GUTENBERG_END.finditer(text, start.end()))

@@ -1,0 +1,45 @@
+"""Every command of the README's data section runs as it stands there, and speaks JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+BOOK = "*** START OF THE PROJECT GUTENBERG EBOOK {id} ***\n\n{text}\n*** END OF THE PROJECT GUTENBERG EBOOK {id} ***\n"
+TEXTS = {
+    "1342": "It is a truth universally acknowledged, that a single man in possession of a fortune, is in want. ",
+    "84": "You will rejoice to hear that no disaster has accompanied the commencement of an enterprise. ",
+}
+
+
+def commands() -> list[list[str]]:
+    section = README.partition("\n## Data\n")[2].partition("\n## ")[0]
+    block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    return [shlex.split(line, comments=True) for line in block.group(1).splitlines()]
+
+
+def test_each_command_of_the_data_section_runs(tmp_path: Path) -> None:
+    for id, text in TEXTS.items():
+        book = tmp_path / "mirror" / "www.gutenberg.org" / "cache" / "epub" / id / f"pg{id}.txt"
+        book.parent.mkdir(parents=True)
+        book.write_text(BOOK.format(id=id, text=text * 3))
+    (tmp_path / "book.txt").write_text("A book of one's own.")
+    environment = os.environ | {"GPT_TUI_MIRROR": str(tmp_path / "mirror")}
+    environment.pop("GPT_TUI_CACHE", None)
+    answers = {}
+    for words in commands():
+        assert words[:2] == ["gpt-tui", "corpus"]
+        command = [sys.executable, "-m", "tui_gpt", *words[1:], "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        assert done.returncode == 0, (words, done.stderr)
+        answers[words[2]] = json.loads(done.stdout)
+    assert {"list", "info", "add", "fetch", "clean", "report", "make", "prepare"} <= answers.keys()
+    assert answers["report"] == answers["clean"] and answers["clean"]["documents_after"] == 2
+    assert answers["make"]["nats_per_character"] > 0 and answers["prepare"]["floor_nats_per_token"] > 0
