@@ -22,7 +22,6 @@ from tui_gpt.corpora.files import PACKED_SUFFIXES, RECORD_SUFFIXES, TEXT_SUFFIXE
 from tui_gpt.corpora.formats import Layout, check_file
 from tui_gpt.corpora.manifests import MANIFEST, Manifest, read_manifest, write_manifest
 from tui_gpt.corpora.mixtures import Mixture, terms_of
-from tui_gpt.corpora.mixtures import Mixture, terms_of
 from tui_gpt.corpora.sources import Bundled, Folder, PythonTopics, Source, Stories, TextFile
 from tui_gpt.corpora.stories import MEGABYTES, SEED
 from tui_gpt.errors import CorpusError, reason
@@ -173,8 +172,6 @@ def find_corpus(reference: str, corpus_dir: Path) -> Source:
     """The corpus that a name or path means. Raises CorpusError with the nearest known name."""
     if terms := terms_of(reference):
         return Mixture([find_corpus(term.reference, corpus_dir) for term in terms], reference)
-    if terms := terms_of(reference):
-        return Mixture([find_corpus(term.reference, corpus_dir) for term in terms], reference)
     if reference in BUNDLED:
         return _bundled(reference, corpus_dir)
     if match := STORIES.fullmatch(reference):
@@ -236,8 +233,6 @@ def _path_of(reference: str, corpus_dir: Path) -> Path | None:
 
 def check_corpus(reference: str, corpus_dir: Path) -> str:
     """`reference` with a path made absolute, if it can be read and begins as text. Raises CorpusError otherwise."""
-    if terms := terms_of(reference):
-        return " + ".join(f"{term.weight:g} {check_corpus(term.reference, corpus_dir)}" for term in terms)
     if terms := terms_of(reference):
         return " + ".join(f"{term.weight:g} {check_corpus(term.reference, corpus_dir)}" for term in terms)
     source = find_corpus(reference, corpus_dir)
