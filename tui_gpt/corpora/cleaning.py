@@ -122,14 +122,19 @@ def report_on(reference: str, corpus_dir: Path, progress: Progress) -> Report:
             return msgspec.json.decode(path.read_bytes(), type=Report)
         except (OSError, msgspec.DecodeError):
             raise CorpusError("is missing or damaged", where=str(path), do="Clean the corpus again") from None
-    scratch = cache_dir(corpus_dir) / f".report-{os.getpid()}"
+    cache = cache_dir(corpus_dir)
+    scratch = cache / "report"
     try:
-        scratch.mkdir(parents=True)
-        return _clean(source, source.name, scratch, progress, DEFAULT_STEPS)
+        cache.mkdir(parents=True, exist_ok=True)
+        with alone(cache / "report.lock", lambda: progress("waiting for another report", None)):
+            shutil.rmtree(scratch, ignore_errors=True)  # of a kill
+            scratch.mkdir()
+            try:
+                return _clean(source, source.name, scratch, progress, DEFAULT_STEPS)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
         raise CorpusError(f"cannot be written: {reason(error)}", where=str(error.filename or scratch)) from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def check_steps(steps: str) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -21,6 +20,7 @@ import xxhash
 from tui_gpt.corpora.digests import Digests
 from tui_gpt.corpora.files import Skipped, decode, text_files, unreadable
 from tui_gpt.corpora.formats import Document, Layout, Piece, documents_of, holds_one_document, read_pieces
+from tui_gpt.corpora.locks import alone
 from tui_gpt.corpora.manifests import Manifest, read_manifest
 from tui_gpt.corpora.stories import MEGABYTES, SEED, Story, write_stories
 from tui_gpt.errors import CorpusError, reason
@@ -249,42 +249,49 @@ class Stories(Source):
                     yield stories
 
     def make(self, progress: Progress) -> None:
-        if self.path.exists() and self._floor_file.exists():
+        if self._is_made():
             return
-        progress(f"writing {self.name}", 0.0)
-        encode = msgspec.json.Encoder().encode
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        total, characters, documents, told, nats = self.megabytes * 1e6, 0, 0, 0, 0.0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                for story in write_stories(self.megabytes, self.seed):
-                    file.write(encode({"text": story.text, "nats": story.nats}) + b"\n")
-                    characters += len(story.text)
-                    documents += 1
-                    nats += story.nats
-                    if characters - told > min(total / 20, 1e7):
-                        told = characters
-                        progress(f"writing {self.name}", min(1.0, characters / total))
-            temporary.replace(self.path)
-            floor = Floor(
-                megabytes=self.megabytes,
-                seed=self.seed,
-                documents=documents,
-                characters=characters,
-                bytes=characters,  # the stories are ASCII
-                nats=nats,
-            )
-            temporary.write_bytes(msgspec.json.encode(floor))
-            temporary.replace(self._floor_file)
+            waiting = f"waiting for another process that writes {self.name}"
+            with alone(self.path.with_suffix(".lock"), lambda: progress(waiting, None)):
+                if not self._is_made():
+                    self._write(progress)
         except OSError as error:
             raise CorpusError(
                 f"cannot be written: {reason(error)}",
                 where=str(self.path.parent),
                 do="Free some space, or move the cache with GPT_TUI_CACHE",
             ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
+
+    def _is_made(self) -> bool:
+        return self.path.exists() and self._floor_file.exists()
+
+    def _write(self, progress: Progress) -> None:
+        encode = msgspec.json.Encoder().encode
+        partial = self.path.with_suffix(".partial")  # what a kill left is written over
+        total, characters, documents, told, nats = self.megabytes * 1e6, 0, 0, 0, 0.0
+        progress(f"writing {self.name}", 0.0)
+        with partial.open("wb") as file:
+            for story in write_stories(self.megabytes, self.seed):
+                file.write(encode({"text": story.text, "nats": story.nats}) + b"\n")
+                characters += len(story.text)
+                documents += 1
+                nats += story.nats
+                if characters - told > min(total / 20, 1e7):
+                    told = characters
+                    progress(f"writing {self.name}", min(1.0, characters / total))
+        partial.replace(self.path)
+        floor = Floor(
+            megabytes=self.megabytes,
+            seed=self.seed,
+            documents=documents,
+            characters=characters,
+            bytes=characters,  # the stories are ASCII
+            nats=nats,
+        )
+        partial.write_bytes(msgspec.json.encode(floor))
+        partial.replace(self._floor_file)
 
     def floor(self) -> Floor:
         self.make(lambda *_: None)
