@@ -165,7 +165,7 @@ def test_a_set_of_the_hub_is_streamed_up_to_the_size_that_was_asked_for(
     fetch(plan_fetch("hf:owner/name::content"), corpus, nothing)
     assert datasets.asked[1] is None and find_corpus("hf:owner/name::content", corpus).count() == 1000
     said = refusal(fetch, plan_fetch("hf:owner/name::title"), corpus, nothing)
-    assert "title" in said and "hf:owner/name" in said
+    assert "has no column 'title': there are id, content" in said and "owner/name" in said
     assert "Couldn't reach" in refusal(fetch, plan_fetch("hf:no/such"), corpus, nothing)
 
 

@@ -18,7 +18,7 @@ from tui_gpt.corpora import add_corpus, check_corpus, check_tokenizer, find_corp
 from tui_gpt.corpora.catalogue import PATTERNS
 from tui_gpt.corpora.cleaning import Report
 from tui_gpt.corpora.shards import ShardsInfo
-from tui_gpt.corpora.sources import Stories
+from tui_gpt.corpora.sources import Folder, Stories
 
 
 @click.group("corpus")
@@ -70,11 +70,17 @@ def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
         "bytes": size,
         "preview": first,
     }
+    manifest = source.manifest if isinstance(source, Folder) else None
+    if manifest is not None:
+        facts |= {"made": manifest.made, "licence": manifest.licence, "source": manifest.source}
     if as_json:
         print_json(facts)
         return
     click.echo(f"{source.name}: {source.description}")
-    click.echo(f"{documents:,} documents, {characters:,} characters, {size:,} bytes\n\n{first}")
+    if manifest is not None:
+        click.echo(f"{manifest.made} from {manifest.source or 'a file'}; licence: {manifest.licence or 'not known'}")
+    plural = "s" if documents != 1 else ""
+    click.echo(f"{documents:,} document{plural}, {characters:,} characters, {size:,} bytes\n\n{first}")
 
 
 @command("add")

@@ -175,6 +175,8 @@ def _texts(hub_set: HubSet) -> Iterator[str]:
     try:
         for row in load_dataset(hub_set.repository, hub_set.config or None, split="train", streaming=True):
             column = column or text_column(row, hub_set.repository)
+            if column not in row:
+                raise CorpusError(f"has no column {column!r}: there are {', '.join(row)}", where=hub_set.repository)
             if row[column]:
                 yield str(row[column])
     except CorpusError:

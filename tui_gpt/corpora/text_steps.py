@@ -16,7 +16,7 @@ from tui_gpt.corpora.formats import opened
 from tui_gpt.errors import CorpusError
 
 SAMPLE_BYTES = 1 << 18
-SAMPLE_CHARACTERS = 10_000
+SAMPLE_CHARACTERS = 2_000
 MIN_CHARACTERS = 50
 MIN_PLAIN_SHARE = 0.6  # letters, digits and blanks; prose has 0.95, dense code 0.75, a table of rules 0.3
 MIN_BLANK_SHARE = 0.02  # of ASCII text; base64 and minified files have less
@@ -38,6 +38,7 @@ GUTENBERG_HEAD = 100_000
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\ufffe\uffff]")
 _NOT_PLAIN = re.compile(r"[^\w\s]|_")
+_MAYBE_BROKEN = re.compile(r"[^\x00-\x7f]{2}|Ã ")  # a character of several bytes, decoded byte by byte
 _BLANK = re.compile(r"\s")
 
 
@@ -55,11 +56,11 @@ def strip_gutenberg(text: str) -> str:
 
 def mend_mojibake(text: str) -> str:
     """`â€œ` back to the quote that it was, line by line, where decoding anew makes sense of a line."""
-    if text.isascii():
+    if not _MAYBE_BROKEN.search(text):
         return text
     from ftfy import fix_encoding
 
-    return "".join(line if line.isascii() else fix_encoding(line) for line in text.splitlines(keepends=True))
+    return "\n".join(fix_encoding(line) if _MAYBE_BROKEN.search(line) else line for line in text.split("\n"))
 
 
 def normalise_unicode(text: str) -> str:
