@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.live import ended, start
 from tui_gpt.config import ModelConfig, OptimizerConfig, ScheduleConfig, build, keys_of, override
 from tui_gpt.errors import ConfigError
 from tui_gpt.model import GPT
-from tui_gpt.training.batches import Batches, Micro, to_device
+from tui_gpt.training.batches import Micro, StepBatch, to_device
 from tui_gpt.training.compute import choose
 from tui_gpt.training.evaluation import evaluate
 from tui_gpt.training.guard import Guard
@@ -29,39 +27,17 @@ from tui_gpt.training.step import Stepper
 CPU = torch.device("cpu")
 
 
-@given(tokens=st.integers(20, 400), context=st.integers(2, 19), sequences=st.integers(1, 9), seed=st.integers(0, 9))
-@settings(max_examples=60, deadline=None)
-def test_an_epoch_sees_each_window_once_and_targets_are_inputs_shifted(
-    tokens: int, context: int, sequences: int, seed: int
-) -> None:
-    batches = Batches(np.arange(tokens, dtype=np.uint16), "windows", context, sequences, seed)
-    windows = (tokens - 1) // context
-    steps = -(-2 * windows // sequences)
-    starts = np.concatenate([batches.starts(step) for step in range(1, steps + 1)])
-    for epoch in (0, 1):
-        assert sorted(starts[epoch * windows : (epoch + 1) * windows]) == [place * context for place in range(windows)]
-    ((inputs, targets, _, count),) = to_device(batches.batch(1), 1, CPU)
-    assert inputs.shape == (sequences, context) and count == inputs.numel()
-    assert torch.equal(targets, inputs + 1)
-
-
-@pytest.mark.parametrize("mode", ["windows", "random"])
-def test_a_batch_is_a_function_of_seed_and_step(mode: str) -> None:
-    tokens = np.arange(1000, dtype=np.uint16)
-    one = Batches(tokens, mode, 8, 4, 1)
-    other = Batches(tokens, mode, 8, 4, 1)
-    for step in (40, 3, 90):
-        assert np.array_equal(one.batch(step), other.batch(step))
-    assert not np.array_equal(one.batch(1), Batches(tokens, mode, 8, 4, 2).batch(1))
-    assert one.batch(7).max() <= 999
-
-
 def stepper(model: GPT, grad_clip: float = 1.0) -> Stepper:
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     guard = Guard(CPU, holds_spikes=True, overflow_is_usual=False)
     return Stepper(
         model, make_optimizers(model, OptimizerConfig()), scaler, guard, nullcontext, grad_clip, lambda *_: None
     )
+
+
+def some_batch(sequences: int) -> StepBatch:
+    tokens = np.random.default_rng(0).integers(0, 50, (sequences, 9))
+    return StepBatch(tokens[:, :-1], tokens[:, 1:], None)
 
 
 def uneven(micro_batches: list[Micro]) -> list[Micro]:
@@ -76,7 +52,7 @@ def uneven(micro_batches: list[Micro]) -> list[Micro]:
 def test_accumulation_gives_the_gradient_of_one_big_batch_also_with_uneven_targets() -> None:
     torch.manual_seed(0)
     model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=8), 50).double()
-    batch = np.random.default_rng(0).integers(0, 50, (6, 9))
+    batch = some_batch(6)
     found = []
     for accumulation in (1, 3, 6):
         model.zero_grad()
@@ -92,7 +68,7 @@ def test_accumulation_gives_the_gradient_of_one_big_batch_also_with_uneven_targe
 def test_a_step_clips_and_reports_the_norm_before_clipping() -> None:
     torch.manual_seed(0)
     model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=8), 50)
-    micro = to_device(np.random.default_rng(0).integers(0, 50, (2, 9)), 1, CPU)
+    micro = to_device(some_batch(2), 1, CPU)
     taker = stepper(model, grad_clip=0.01)
     loss = taker.gradients(1, micro)
     expected = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in model.parameters()]))

@@ -61,16 +61,20 @@ class ModelConfig(Section, frozen=True):
 class DataConfig(Section, frozen=True):
     """The text and how it becomes batches."""
 
-    corpus: Annotated[str, setting("a name (`gpt-tui corpus list`), a text file, or a folder", min_length=1)] = (
-        "stories"
-    )
+    corpus: Annotated[
+        str, setting("a name, a text file, a folder, or a mixture: 0.7 stories + 0.3 verdict", min_length=1)
+    ] = "stories"
     tokenizer: Annotated[
-        str, setting("char, byte, bpe:N (N tokens, trained on the corpus), gpt2, or a tokenizer.json", min_length=1)
+        str, setting("char, byte, bpe:N (trained on the corpus), gpt2, cl100k_base, …, a tokenizer.json", min_length=1)
     ] = "bpe:1024"
     mode: Annotated[
-        Literal["windows", "random"],
-        setting("windows: an epoch sees each token once, shuffled; random: windows drawn anywhere"),
+        Literal["windows", "sliding", "random", "packed"],
+        setting("windows: each token once an epoch; sliding: overlapping; random; packed: documents from their start"),
     ] = "windows"
+    stride: Annotated[
+        int, setting("sliding: tokens from a window's start to the next; 0: half the context", ge=0, unit="tokens")
+    ] = 0
+    attend_across_documents: Annotated[bool, setting("whether attention sees the documents before, in a window")] = True
     val_fraction: Annotated[float, setting("share of the corpus kept for validation", gt=0.0, le=0.5)] = 0.1
 
 

@@ -1,18 +1,41 @@
 """Batches as a function of (seed, step).
 
-A step consumes `sequences` windows over all ranks and micro-steps, the same ones however they are split, so a resumed
-run, or one at another split, sees the same tokens. `windows` cuts the corpus into non-overlapping windows and shuffles
-them by (seed, epoch): an epoch sees each token once. `random` draws window starts anywhere, as nanoGPT does.
+A step consumes `sequences` rows over all ranks and micro-steps, the same ones however they are split, so a resumed run,
+or one at another split, sees the same tokens. The corpus stays on the disk, mapped; a row is gathered when it is asked
+for. The modes:
+
+- `windows`: rows follow one another, shuffled by (seed, epoch): each token but the first is predicted once an epoch.
+  The last row begins earlier, so that its context is whole, and predicts only what no other row does.
+- `sliding`: as windows, begun every `stride` tokens, so that they overlap and a token is predicted several times.
+- `random`: windows that begin anywhere, as nanoGPT draws them.
+- `packed`: documents from their beginning (`packing.py`), each after an end of text: every token once an epoch.
+
+Corpora that are mixed by weight take turns in a fixed pattern of 1,000 rows, each with its own epochs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from tui_gpt.corpora.mixtures import terms_of
+from tui_gpt.training.packing import Packed, pack
+from tui_gpt.training.shuffling import shuffled
+
+if TYPE_CHECKING:
+    from tui_gpt.config import Config
+    from tui_gpt.corpora import Shards
+
+PATTERN = 1000
+RELEASE_ROWS = 4096  # each maps 64 KiB or so around it: 256 MiB at most
+
+Mode = Literal["windows", "sliding", "random", "packed"]
 
 
 class Micro(NamedTuple):
@@ -28,53 +51,222 @@ class Micro(NamedTuple):
     num_targets: int
 
 
+class StepBatch(NamedTuple):
+    """One step's rows, or a rank's share of them, on the host: as in `Micro`, each (sequences, T) int64."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    documents: np.ndarray | None
+
+
+class Part(NamedTuple):
+    """One corpus: tokens[begin:end], whose documents begin at `starts`, drawn with `weight`."""
+
+    begin: int
+    end: int
+    starts: np.ndarray
+    weight: float = 1.0
+
+
 @dataclass
 class Batches:
-    """tokens: the training split. context: window length T. sequences: windows in one step."""
+    """tokens: the training split. context: row length T. sequences: rows in one step, over all ranks.
+
+    parts: the corpora in `tokens`; None: it is one, and one document. stride: of sliding windows; 0: half the context.
+    """
 
     tokens: np.ndarray
-    mode: str
+    mode: Mode
     context: int
     sequences: int
     seed: int
-    _epoch: int = field(default=-1, init=False)
-    _order: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint32), init=False)
+    parts: Sequence[Part] | None = None
+    end_of_text: int = 0
+    stride: int = 0
+    attend_across_documents: bool = True
+    rank: int = 0
+    ranks: int = 1
+
+    def __post_init__(self) -> None:
+        if len(self.tokens) <= self.context or self.sequences % self.ranks:
+            raise ValueError("too few tokens for a row, or sequences that ranks cannot share evenly")
+        whole = Part(0, len(self.tokens), np.zeros(1, np.int64))
+        self._parts = list(self.parts) if self.parts else [whole]
+        self._packed: list[Packed | None] = [
+            pack(np.asarray(part.starts), part.end, self.context) if self.mode == "packed" else None
+            for part in self._parts
+        ]
+        self._rows = [self._count(part, packed) for part, packed in zip(self._parts, self._packed, strict=True)]
+        self._turns, self._earlier, self._quota = _pattern([part.weight for part in self._parts], self.seed)
+        self._mapping: mmap.mmap | None = getattr(self.tokens, "_mmap", None)
+        self._since_release = 0
+
+    @classmethod
+    def of(cls, shards: Shards, config: Config, *, rank: int = 0, ranks: int = 1) -> Batches:
+        """The batches of a run."""
+        weights = [term.weight for term in terms_of(config.data.corpus)] or [1.0]
+        parts, begin = [], 0
+        for part, weight in zip(shards.info.parts, weights, strict=True):
+            end = begin + part.train_tokens
+            low, high = np.searchsorted(shards.train_starts, [begin, end])
+            parts.append(Part(begin, end, shards.train_starts[low:high], weight))
+            begin = end
+        return cls(
+            tokens=shards.train,
+            mode=config.data.mode,
+            context=config.model.context_length,
+            sequences=config.sequences_per_step,
+            seed=config.training.seed,
+            parts=parts,
+            end_of_text=shards.tokenizer.end_of_text,
+            stride=config.data.stride,
+            attend_across_documents=config.data.attend_across_documents,
+            rank=rank,
+            ranks=ranks,
+        )
+
+    def _count(self, part: Part, packed: Packed | None) -> int:
+        predicted, context = part.end - part.begin - 1, self.context
+        if packed is not None:
+            return packed.rows
+        if self.mode == "sliding":
+            return 1 + max(0, -(-(predicted - context) // self._step))
+        return max(1, -(-predicted // context))
 
     @property
-    def windows(self) -> int:
-        """Non-overlapping windows in the split: each needs one token more for its last target."""
-        return (len(self.tokens) - 1) // self.context
+    def _step(self) -> int:
+        """Tokens from the beginning of a window to that of the next."""
+        return (self.stride or max(1, self.context // 2)) if self.mode == "sliding" else self.context
+
+    @property
+    def rows(self) -> int:
+        """Rows of all corpora in an epoch; in `random`, as many as windows would be."""
+        return sum(self._rows)
 
     @property
     def steps_per_epoch(self) -> float:
-        return self.windows / self.sequences
+        return self.rows / self.sequences
 
-    def starts(self, step: int) -> np.ndarray:
-        """Offsets of the windows of `step` (counted from 1), shape (sequences,)."""
-        if self.mode == "random":
-            high = len(self.tokens) - self.context
-            return np.random.default_rng((self.seed, step)).integers(0, high, self.sequences)
+    def batch(self, step: int) -> StepBatch:
+        """This rank's share of `step` (counted from 1)."""
+        share = self.sequences // self.ranks
         first = (step - 1) * self.sequences
-        places = [divmod(index, self.windows) for index in range(first, first + self.sequences)]
-        return np.array([self._shuffled(epoch)[place] for epoch, place in places], np.int64) * self.context
+        numbers = np.arange(first + self.rank * share, first + (self.rank + 1) * share)
+        parts = self._turns[numbers % PATTERN]
+        turns = numbers // PATTERN * self._quota[parts] + self._earlier[numbers % PATTERN]
+        inputs = np.full((share, self.context), self.end_of_text, np.int64)
+        targets = np.full((share, self.context), -1, np.int64)
+        documents = None if self.attend_across_documents else np.zeros((share, self.context), np.int64)
+        for index in np.unique(parts).tolist():
+            mine = np.flatnonzero(parts == index)
+            rows = StepBatch(inputs, targets, documents)
+            if self.mode == "random":
+                self._draw(rows, mine, index, step)
+            else:
+                self._fill(rows, mine, index, self._place(turns[mine], index))
+        self._release(share)
+        return StepBatch(inputs, targets, documents)
 
-    def _shuffled(self, epoch: int) -> np.ndarray:
-        if epoch != self._epoch:
-            order = np.arange(self.windows, dtype=np.uint32)
-            np.random.default_rng((self.seed, epoch)).shuffle(order)
-            self._epoch, self._order = epoch, order
-        return self._order
+    def _place(self, turns: np.ndarray, index: int) -> np.ndarray:
+        """The rows that a corpus's turns take: each once an epoch, in an order of the epoch's own."""
+        epochs, places = np.divmod(turns, self._rows[index])
+        found = np.empty_like(places)
+        for epoch in np.unique(epochs).tolist():
+            now = epochs == epoch
+            found[now] = shuffled(places[now], self._rows[index], (self.seed, index, epoch))
+        return found
 
-    def batch(self, step: int) -> np.ndarray:
-        """The step's windows, each with its last target: int64 (sequences, T + 1)."""
-        return self.tokens[self.starts(step)[:, None] + np.arange(self.context + 1)].astype(np.int64)
+    def _draw(self, rows: StepBatch, mine: np.ndarray, index: int, step: int) -> None:
+        part = self._parts[index]
+        last = max(part.begin + 1, part.end - self.context)
+        everyone = np.random.default_rng((self.seed, step)).random(self.sequences)
+        share = len(rows.inputs)
+        drawn = everyone[self.rank * share : (self.rank + 1) * share][mine]
+        self._windows(rows, mine, part, part.begin + (drawn * (last - part.begin)).astype(np.int64) + 1)
+
+    def _fill(self, rows: StepBatch, mine: np.ndarray, index: int, places: np.ndarray) -> None:
+        part, packed = self._parts[index], self._packed[index]
+        if packed is not None:
+            self._documents(rows, mine, packed, places)
+        else:
+            self._windows(rows, mine, part, part.begin + places * self._step + 1)
+
+    def _windows(self, rows: StepBatch, mine: np.ndarray, part: Part, first: np.ndarray) -> None:
+        """Rows that predict the tokens from `first` on, as far as the corpus goes."""
+        context = self.context
+        begins = np.minimum(first - 1, max(part.begin, part.end - 1 - context))
+        begins = np.minimum(begins, len(self.tokens) - 1 - context)
+        windows = np.lib.stride_tricks.sliding_window_view(self.tokens, context + 1)[begins]
+        rows.inputs[mine] = windows[:, :-1]
+        rows.targets[mine] = windows[:, 1:]
+        lowest = np.full_like(first, part.begin + 1) if self.mode == "sliding" else first
+        for place in np.flatnonzero((begins + 1 < lowest) | (begins + 1 + context > part.end)).tolist():
+            row = rows.targets[mine[place]]
+            row[: lowest[place] - 1 - begins[place]] = -1
+            row[part.end - 1 - begins[place] :] = -1
+        if rows.documents is not None:
+            rows.documents[mine] = np.cumsum(rows.inputs[mine] == self.end_of_text, axis=1)
+
+    def _documents(self, rows: StepBatch, mine: np.ndarray, packed: Packed, places: np.ndarray) -> None:
+        """Rows of documents, each after an end of text."""
+        counts = packed.first[places + 1] - packed.first[places]
+        pieces = np.arange(counts.sum()) + np.repeat(packed.first[places] - (np.cumsum(counts) - counts), counts)
+        lengths = packed.lengths[pieces].astype(np.int64)
+        filled = np.add.reduceat(lengths, np.cumsum(counts) - counts)
+        within = np.cumsum(lengths) - lengths  # where each piece stands, the rows taken as one
+        row_begins = np.arange(len(places)) * self.context
+        at = within + np.repeat(row_begins - (np.cumsum(filled) - filled), counts)
+        reach = np.arange(lengths.sum())
+        put = reach + np.repeat(at - within, lengths)
+        take = reach + np.repeat(packed.starts[pieces] - within, lengths)
+        for array, values in ((rows.inputs, self.tokens[np.maximum(take - 1, 0)]), (rows.targets, self.tokens[take])):
+            block = array[mine]
+            block.reshape(-1)[put] = values
+            if array is rows.inputs:
+                block.reshape(-1)[at[packed.begins[pieces]]] = self.end_of_text
+            array[mine] = block
+        if rows.documents is not None:
+            block = np.repeat(counts[:, None], self.context, axis=1)  # what stays empty is a document of its own
+            numbers = np.arange(len(pieces)) - np.repeat(np.cumsum(counts) - counts, counts)
+            block.reshape(-1)[put] = np.repeat(numbers, lengths)
+            rows.documents[mine] = block
+
+    def _release(self, rows: int) -> None:
+        """Let go of the mapped pages now and then: they count as the process's and would become the whole corpus."""
+        self._since_release += rows
+        if self._mapping is not None and self._since_release >= RELEASE_ROWS:
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+            self._since_release = 0
 
 
-def to_device(batch: np.ndarray, accumulation_steps: int, device: torch.device) -> list[Micro]:
+def _pattern(weights: Sequence[float], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whose turn each of `PATTERN` rows is, how many turns that corpus had before it, and how many it has in all."""
+    shares = np.array(weights) / sum(weights) * PATTERN
+    quota = np.floor(shares).astype(np.int64)
+    nearest = np.argsort(quota - shares, kind="stable")[: PATTERN - int(quota.sum())]
+    quota[nearest] += 1
+    turns = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(weights)), quota))
+    earlier = np.zeros(PATTERN, np.int64)
+    for index in range(len(weights)):
+        earlier[turns == index] = np.arange(quota[index])
+    return turns, earlier, quota
+
+
+def to_device(batch: StepBatch, accumulation_steps: int, device: torch.device) -> list[Micro]:
     """The step's forward passes, copied to the device without waiting."""
-    tokens = torch.from_numpy(batch)
-    if device.type == "cuda":
-        tokens = tokens.pin_memory()
-    tokens = tokens.to(device, non_blocking=device.type == "cuda")
-    parts = tokens.chunk(accumulation_steps)
-    return [Micro(part[:, :-1].contiguous(), part[:, 1:].contiguous(), None, part[:, 1:].numel()) for part in parts]
+    counts = [int((targets >= 0).sum()) for targets in np.split(batch.targets, accumulation_steps)]
+    inputs, targets, documents = (
+        _copied(array, device).chunk(accumulation_steps) if array is not None else None for array in batch
+    )
+    assert inputs is not None and targets is not None
+    return [
+        Micro(inputs[n], targets[n], documents[n] if documents is not None else None, count)
+        for n, count in enumerate(counts)
+    ]
+
+
+def _copied(array: np.ndarray, device: torch.device) -> Tensor:
+    tensor = torch.from_numpy(array)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -78,13 +78,7 @@ class Trainer:
             seed_dropout=self._seed_dropout,
             compiled=torch.compile(self.model) if compute.compile else None,
         )
-        self.batches = Batches(
-            tokens=self.shards.train,
-            mode=config.data.mode,
-            context=config.model.context_length,
-            sequences=config.sequences_per_step,
-            seed=config.training.seed,
-        )
+        self.batches = Batches.of(self.shards, config)
         self.duration = Duration.parse(config.training.duration)
         self.total_steps = self._steps_of(config)
         self.progress = TrainingProgress(step=0, tokens=0, elapsed_seconds=0.0)
