@@ -193,7 +193,7 @@ def test_a_line_longer_than_a_record_may_be_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 def test_a_bomb_is_refused_in_little_memory(tmp_path, suffix):
-    """A gigabyte in a thousandth of its size; the child may use 300 MB of memory in all."""
+    """A gigabyte in a thousandth of its size; the child may have 300 MB of memory in all."""
     if suffix == ".gz":
         member = gzip.compress(b"a" * (1 << 26), 9)
         path = write(tmp_path / "bomb.txt.gz", member * 16)
@@ -204,14 +204,12 @@ def test_a_bomb_is_refused_in_little_memory(tmp_path, suffix):
                 packed.write(b"a" * (1 << 20))
     code = (
         "import sys, resource; from pathlib import Path; from tui_gpt.corpora.formats import read_pieces\n"
+        "import gzip, zstandard; resource.setrlimit(resource.RLIMIT_AS, (300 << 20,) * 2)\n"
         "try:\n    print(sum(len(piece.text) for piece in read_pieces(Path(sys.argv[1]))))\n"
-        "except Exception as error:\n    print(error)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "except Exception as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    said, peak = done.stdout.splitlines()
-    assert said.startswith(f"{path}: unpacks to more than 250 times its size")
-    assert int(peak) * (1 if sys.platform == "darwin" else 1024) < 300e6
+    assert done.stdout.startswith(f"{path}: unpacks to more than 250 times its size")
 
 
 def test_hidden_empty_and_binary_files_of_a_folder_are_counted_not_read(tmp_path):
@@ -243,6 +241,8 @@ def test_records_of_an_own_column_are_added_with_it(tmp_path):
     assert list(source.documents()) == TEXTS and source.count() == 3
     assert add_corpus("plain", write(tmp_path / "p.jsonl", json_lines(TEXTS)), corpus) == corpus / "plain.jsonl"
     assert list(find_corpus("plain", corpus).documents()) == TEXTS
+    write(corpus / "packed.jsonl.gz", gzip.compress(json_lines(TEXTS)))
+    assert find_corpus("packed", corpus).name == "packed" and find_corpus("packed", corpus).count() == 3
 
 
 def test_a_description_that_is_damaged_or_names_files_elsewhere_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from tui_gpt.config import field
 from tui_gpt.config.schema import DataConfig
 from tui_gpt.corpora import add_corpus, check_corpus, check_tokenizer, find_corpus, list_corpora, prepare
 from tui_gpt.corpora.catalogue import PATTERNS
-from tui_gpt.corpora.cleaning import Report
+from tui_gpt.corpora.cleaning import DEFAULT_STEPS, STEPS, Report, check_steps, clean, report_on
 from tui_gpt.corpora.shards import ShardsInfo
 from tui_gpt.corpora.sources import Folder, Stories
 
@@ -208,15 +208,16 @@ def fetch_command(workspace: Workspace, name: str, megabytes: float | None, as_j
         click.echo(f"{folder} holds {_size(source.size_bytes())}; train on it with --corpus {name}")
 
 
-@command("clean")
+_STEPS = "\b\nSteps:\n" + "\n".join(f"  {step:<10} {what}" for step, what in STEPS.items())
+
+
+@command("clean", epilog=_STEPS)
 @click.argument("corpus", metavar="NAME|PATH")
 @click.option("--steps", help="Those to take, with commas between them; all but overlap unless told.")
 @click.option("--name", default="", help="What the clean corpus is called (default: NAME-clean).")
 @json_option
 def clean_command(workspace: Workspace, corpus: str, steps: str | None, name: str, as_json: bool) -> None:
     """Make a clean corpus of one that is not, with a report of what was mended and left out."""
-    from tui_gpt.corpora.cleaning import DEFAULT_STEPS, check_steps, clean
-
     taken = DEFAULT_STEPS if steps is None else check_steps(steps)
     with narrated() as progress:
         report = clean(from_here(corpus), workspace.corpus, progress, taken, name)
@@ -228,8 +229,6 @@ def clean_command(workspace: Workspace, corpus: str, steps: str | None, name: st
 @json_option
 def report_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
     """What was done to a cleaned corpus, or what cleaning would do to another."""
-    from tui_gpt.corpora.cleaning import report_on
-
     with narrated() as progress:
         report = report_on(from_here(corpus), workspace.corpus, progress)
     _print_report(report, as_json)

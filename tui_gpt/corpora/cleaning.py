@@ -36,7 +36,7 @@ STEPS = {
     "short": "documents too short, or not text, are left out",
     "exact": "of documents with the same text the first is kept",
     "near": "of documents that are nearly the same the first is kept",
-    "overlap": "documents half of whose passages stand in another are left out; else only counted",
+    "overlap": "documents half of whose passages stand in others, which held out would test memory, are left out",
 }
 DEFAULT_STEPS = tuple(step for step in STEPS if step != "overlap")
 TEXT_STEPS: dict[str, Callable[[str], str]] = {

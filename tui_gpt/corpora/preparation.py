@@ -9,12 +9,9 @@ goes on.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +21,7 @@ import xxhash
 from tui_gpt.corpora.cutting import chunks
 from tui_gpt.corpora.encoding import TOKENS, encode
 from tui_gpt.corpora.files import cache_dir, file_digest
+from tui_gpt.corpora.locks import alone
 from tui_gpt.corpora.mixtures import Mixture
 from tui_gpt.corpora.registry import find_corpus
 from tui_gpt.corpora.shards import FORMAT, Part, Shards, ShardsInfo, ShardsWriter, digest_of, open_shards
@@ -54,7 +52,8 @@ def prepare(data: DataConfig, corpus_dir: Path, progress: Progress) -> Shards:
     if shards is None:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(folder.with_suffix(".lock"), progress):
+            waiting = "waiting for another process that prepares this corpus"
+            with alone(folder.with_suffix(".lock"), lambda: progress(waiting, None)):
                 shards = _opened(folder) or _make(source, digest, spec, data.val_fraction, cache, folder, progress)
         except OSError as error:
             raise CorpusError(
@@ -78,20 +77,6 @@ def _opened(folder: Path) -> Shards | None:
         return open_shards(folder)
     except CorpusError:
         return None
-
-
-@contextmanager
-def _alone(lock: Path, progress: Progress) -> Iterator[None]:
-    """Holds `lock` while no other process does."""
-    with lock.open("wb") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                progress("waiting for another process that prepares this corpus", None)
-                time.sleep(0.1)
-        yield
 
 
 def _make(

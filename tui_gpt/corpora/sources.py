@@ -18,7 +18,7 @@ import msgspec
 import xxhash
 
 from tui_gpt.corpora.digests import Digests
-from tui_gpt.corpora.files import Skipped, decode, text_files, unreadable
+from tui_gpt.corpora.files import PACKED_SUFFIXES, Skipped, decode, text_files, unreadable
 from tui_gpt.corpora.formats import Document, Layout, Piece, documents_of, holds_one_document, read_pieces
 from tui_gpt.corpora.locks import alone
 from tui_gpt.corpora.manifests import Manifest, read_manifest
@@ -76,7 +76,7 @@ class TextFile(Source):
     def __init__(
         self, path: Path, name: str = "", description: str = "a text file", digests: Digests | None = None
     ) -> None:
-        self.path, self.name, self.description = path, name or path.stem, description
+        self.path, self.name, self.description = path, name or _stem(path), description
         self._digests = digests or Digests(None)
 
     def pieces(self) -> Iterator[Piece]:
@@ -147,6 +147,11 @@ class Folder(Source):
         if self.layout != Layout():
             parts.append(msgspec.json.encode(self.layout).decode())
         return xxhash.xxh3_128_hexdigest("\n".join(parts).encode())
+
+
+def _stem(path: Path) -> str:
+    """What a file is called without what says how it is read: `texts` for texts.jsonl.gz."""
+    return path.stem if path.suffix.lower() not in PACKED_SUFFIXES else Path(path.stem).stem
 
 
 def _marked(file: Path, digest: str) -> str:
