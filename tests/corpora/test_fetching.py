@@ -174,6 +174,11 @@ def test_without_the_datasets_library_it_says_how_to_install_it(corpus: Path, mo
     assert "pip install 'gpt-tui[hub]'" in refusal(fetch, plan_fetch("hf:owner/name"), corpus, nothing)
 
 
+def test_without_pyarrow_it_says_so_before_it_fetches_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "pip install 'gpt-tui[parquet]'" in refusal(plan_fetch, "fineweb-edu")
+
+
 @pytest.mark.parametrize(
     "name", ["stories", "stories:4", "tiny", "nothing", "../../x", "", "gutenberg:", "gutenberg:x"]
 )

@@ -2,7 +2,8 @@
 
 Data only. Addresses on the hub are pinned to a revision, so that what is fetched tomorrow is what was fetched today;
 sizes and SHA-256 are its files' own, 0 and "" where they are not known beforehand (then the server's are used). A set
-of many files is fetched from its first on, as many as were asked for.
+of many files is fetched from its first on, as many as were asked for. What a set's authors held out is not fetched:
+our own split holds out documents of what is, and theirs stays unseen.
 """
 
 from __future__ import annotations
@@ -54,14 +55,6 @@ def _hub(repository: str, revision: str, *files: tuple[str, int, str]) -> tuple[
 
 
 WIKITEXT = "Salesforce/wikitext", "b08601e04326c79dfdd32d625aee71d232d685c3"
-WIKITEXT_HELD_OUT = (
-    (
-        "validation-00000-of-00001.parquet",
-        657_209,
-        "204929b7ff9d6184953f867dedb860e40aa69c078fc1e54b3baaa8fb28511c4c",
-    ),
-    ("test-00000-of-00001.parquet", 732_610, "5f1bea067869d04849c0f975a2b29c4ff47d867f484f5010ea5e861eab246d91"),
-)
 
 KNOWN: dict[str, Known] = {
     "stories": Known(
@@ -115,7 +108,7 @@ KNOWN: dict[str, Known] = {
     ),
     "wikitext-2": Known(
         description="two million words of good Wikipedia articles, raw",
-        good_for="comparing with published perplexities in minutes",
+        good_for="encyclopaedic English in minutes",
         licence="CC BY-SA 3.0 and GFDL",
         source=f"{HUB}/Salesforce/wikitext",
         remotes=_hub(
@@ -125,9 +118,7 @@ KNOWN: dict[str, Known] = {
                 6_357_543,
                 "e83889baabc497075506f91975be5fac0d45c5290b6b20582c8cd1e853d0c9f7",
             ),
-            *((f"wikitext-2-raw-v1/{name}", size, sha256) for name, size, sha256 in WIKITEXT_HELD_OUT),
         ),
-        first=3,
         layout=Layout(column="text", articles=True),
     ),
     "wikitext-103": Known(
@@ -147,9 +138,8 @@ KNOWN: dict[str, Known] = {
                 157_088_770,
                 "ba090ac30dbf5461e8dcbdd1a1b8e6f3cf9c2c756d64f0c1220450acd514f720",
             ),
-            *((f"wikitext-103-raw-v1/{name}", size, sha256) for name, size, sha256 in WIKITEXT_HELD_OUT),
         ),
-        first=4,
+        first=2,
         layout=Layout(column="text", articles=True),
     ),
     "tinystories": Known(
@@ -165,13 +155,7 @@ KNOWN: dict[str, Known] = {
                 2_227_753_162,
                 "6418d412de72888f52b5142c761ac21a582f7d1166f0bfbdb5f03ccfdec90443",
             ),
-            (
-                "TinyStoriesV2-GPT4-valid.txt",
-                22_502_601,
-                "6874bae9a4c1a4e7edcf0e53b86c17817e9cf881fc75ff2368da457b80c0585d",
-            ),
         ),
-        first=2,
         layout=Layout(separator="<|endoftext|>"),
     ),
     "openwebtext": Known(

@@ -15,7 +15,7 @@ import msgspec
 
 from tui_gpt.corpora.catalogue import BUNDLED, KNOWN, PATTERNS, STORIES, HubSet, Known, Remote, hub_set_of, known
 from tui_gpt.corpora.download import download, size_of
-from tui_gpt.corpora.formats import text_column
+from tui_gpt.corpora.formats import require_pyarrow, text_column
 from tui_gpt.corpora.locks import alone
 from tui_gpt.corpora.manifests import MANIFEST, Manifest, read_manifest, write_manifest
 from tui_gpt.corpora.registry import fetched_folder
@@ -48,6 +48,8 @@ def plan_fetch(name: str, megabytes: float | None = None) -> Plan:
         raise CorpusError(
             f"no corpus that can be fetched is called {name!r}", do=f"There are {', '.join([*fetched, *patterns])}"
         )
+    if any(remote.name.endswith(".parquet") for remote in about.remotes):
+        require_pyarrow(name)  # before gigabytes come that nothing here can read
     sizes: list[int] = []
     for number, remote in enumerate(about.remotes):
         if megabytes is None and number >= about.first:

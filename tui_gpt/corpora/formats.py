@@ -16,6 +16,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -366,16 +367,21 @@ def text_column(row: dict[str, Any], where: str) -> str:
     )
 
 
-def _parquet(path: Path, layout: Layout) -> Iterator[Piece]:
-    try:
-        import pyarrow as arrow
-        import pyarrow.parquet as parquet
-    except ImportError:
+def require_pyarrow(where: str) -> None:
+    """Raises CorpusError unless Parquet files can be read here."""
+    if find_spec("pyarrow") is None:
         raise CorpusError(
             "is Parquet, which pyarrow reads, and that is not installed",
-            where=str(path),
+            where=where,
             do="Install it: pip install 'gpt-tui[parquet]'",
-        ) from None
+        )
+
+
+def _parquet(path: Path, layout: Layout) -> Iterator[Piece]:
+    require_pyarrow(path.name)
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
     try:
         with path.open("rb") as opened:
             file = parquet.ParquetFile(opened)
