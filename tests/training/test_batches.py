@@ -51,7 +51,7 @@ shapes = {"context": st.integers(2, 19), "sequences": st.integers(1, 9), "seed":
 
 @pytest.mark.parametrize("epoch", [0, 1])
 @given(sizes=many, **shapes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_windows_predict_each_token_once_an_epoch(epoch, sizes, context, sequences, seed):
     batches = make(sizes, "windows", context, sequences, seed)
     rows = epoch_of(batches, epoch)
@@ -61,7 +61,7 @@ def test_windows_predict_each_token_once_an_epoch(epoch, sizes, context, sequenc
 
 @pytest.mark.parametrize("epoch", [0, 1])
 @given(sizes=many, **shapes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_packed_rows_predict_each_token_once_an_epoch_documents_from_an_end_of_text(
     epoch, sizes, context, sequences, seed
 ):
@@ -83,7 +83,7 @@ def test_packed_rows_predict_each_token_once_an_epoch_documents_from_an_end_of_t
 
 @pytest.mark.parametrize("mode", MODES)
 @given(sizes=many, stride=st.integers(0, 5), **shapes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_targets_are_the_tokens_after_the_inputs(mode, sizes, stride, context, sequences, seed):
     batches = make(sizes, mode, context, sequences, seed, stride=stride)
     after = dict(zip(batches.tokens[:-1].tolist(), batches.tokens[1:].tolist(), strict=True))
@@ -105,9 +105,9 @@ def test_a_window_slides_by_its_stride():
     assert rows.targets[order].tolist() == [[20, 30, 40, 99], [30, 40, 99, 7]]
 
 
-@given(tokens=st.integers(12, 200), context=st.integers(2, 10), stride=st.integers(1, 10))
+@given(tokens=st.integers(12, 90), context=st.integers(2, 10), stride=st.integers(1, 10))
 def test_sliding_windows_begin_every_stride_and_reach_the_end(tokens, context, stride):
-    batches = Batches(np.arange(tokens), "sliding", context, 1, 1, stride=min(stride, context))
+    batches = Batches(np.arange(tokens), "sliding", context, 7, 1, stride=min(stride, context))
     starts = sorted(epoch_of(batches).inputs[:, 0].tolist())
     assert starts[:-1] == list(range(len(starts) - 1) if stride == 1 else starts[:-1])
     assert set(np.diff(starts)[:-1]) <= {min(stride, context)}
@@ -194,14 +194,15 @@ def test_too_few_tokens_or_uneven_ranks_are_an_error_of_the_caller(sequences):
 def test_packing_places_every_piece_once_and_fills_rows(sizes, room):
     starts = np.cumsum(sizes) - sizes
     packed = pack(starts, sum(sizes), room)
-    covered = np.concatenate(
-        [np.arange(begin, begin + length) for begin, length in zip(packed.starts, packed.lengths, strict=True)]
-    )
+    kept = packed.starts >= 0
+    spans = zip(packed.starts[kept], packed.lengths[kept], strict=True)
+    covered = np.concatenate([np.arange(begin, begin + length) for begin, length in spans])
     assert sorted(covered.tolist()) == list(range(sum(sizes)))
-    filled = np.add.reduceat(packed.lengths, packed.first[:-1])
-    assert filled.max() <= room and packed.first[-1] == len(packed.starts)
+    assert set(np.add.reduceat(packed.lengths, packed.first[:-1]).tolist()) == {room}
+    filled = np.add.reduceat(packed.lengths * kept, packed.first[:-1])
+    assert packed.first[-1] == len(packed.starts)
     assert sorted(packed.starts[packed.begins].tolist()) == starts.tolist()
-    assert np.sort(filled)[:2].sum() > room or packed.rows == 1  # no two rows would go into one
+    assert packed.rows == 1 or np.sort(filled)[:2].sum() > room  # no two rows would go into one
 
 
 def test_packing_stories_leaves_little_empty():

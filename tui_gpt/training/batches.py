@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from tui_gpt.corpora import Shards
 
 PATTERN = 1000
-RELEASE_ROWS = 4096  # each maps 64 KiB or so around it: 256 MiB at most
+AHEAD = 2048
+RELEASE_ROWS = 512  # the system maps some 600 KiB with each
 
 Mode = Literal["windows", "sliding", "random", "packed"]
 
@@ -98,6 +99,9 @@ class Batches:
         ]
         self._rows = [self._count(part, packed) for part, packed in zip(self._parts, self._packed, strict=True)]
         self._turns, self._earlier, self._quota = _pattern([part.weight for part in self._parts], self.seed)
+        self._plain = np.asarray(self.tokens)  # a memmap is slower to index than the array that it is
+        self._windows_of = np.lib.stride_tricks.sliding_window_view(self._plain, self.context + 1)
+        self._orders: dict[int, tuple[int, np.ndarray]] = {}
         self._mapping: mmap.mmap | None = getattr(self.tokens, "_mmap", None)
         self._since_release = 0
 
@@ -154,27 +158,39 @@ class Batches:
         numbers = np.arange(first + self.rank * share, first + (self.rank + 1) * share)
         parts = self._turns[numbers % PATTERN]
         turns = numbers // PATTERN * self._quota[parts] + self._earlier[numbers % PATTERN]
-        inputs = np.full((share, self.context), self.end_of_text, np.int64)
-        targets = np.full((share, self.context), -1, np.int64)
-        documents = None if self.attend_across_documents else np.zeros((share, self.context), np.int64)
-        for index in np.unique(parts).tolist():
+        shape = (share, self.context)
+        documents = None if self.attend_across_documents else np.empty(shape, np.int64)
+        rows = StepBatch(np.empty(shape, np.int64), np.empty(shape, np.int64), documents)
+        for index in range(len(self._parts)):
             mine = np.flatnonzero(parts == index)
-            rows = StepBatch(inputs, targets, documents)
+            if not len(mine):
+                continue
             if self.mode == "random":
                 self._draw(rows, mine, index, step)
             else:
                 self._fill(rows, mine, index, self._place(turns[mine], index))
         self._release(share)
-        return StepBatch(inputs, targets, documents)
+        return rows
 
     def _place(self, turns: np.ndarray, index: int) -> np.ndarray:
-        """The rows that a corpus's turns take: each once an epoch, in an order of the epoch's own."""
-        epochs, places = np.divmod(turns, self._rows[index])
-        found = np.empty_like(places)
-        for epoch in np.unique(epochs).tolist():
-            now = epochs == epoch
-            found[now] = shuffled(places[now], self._rows[index], (self.seed, index, epoch))
-        return found
+        """The rows that a corpus's turns take. Those of the epoch's next turns are computed with them, at no cost."""
+        rows = self._rows[index]
+        first, order = self._orders.get(index, (0, turns[:0]))
+        low, high = int(turns[0]), int(turns[-1]) + 1
+        if low < first or high > first + len(order):
+            ahead = min(low + AHEAD, (low // rows + 1) * rows)
+            first, order = low, self._order(low, max(high, ahead), index)
+            self._orders[index] = first, order
+        return order[turns - first]
+
+    def _order(self, low: int, high: int, index: int) -> np.ndarray:
+        """The rows of turns `low` to `high` - 1: each row once an epoch, in an order of the epoch's own."""
+        rows = self._rows[index]
+        found = []
+        for epoch in range(low // rows, (high - 1) // rows + 1):
+            places = np.arange(max(low - epoch * rows, 0), min(high - epoch * rows, rows))
+            found.append(shuffled(places, rows, (self.seed, index, epoch)))
+        return np.concatenate(found)
 
     def _draw(self, rows: StepBatch, mine: np.ndarray, index: int, step: int) -> None:
         part = self._parts[index]
@@ -196,7 +212,7 @@ class Batches:
         context = self.context
         begins = np.minimum(first - 1, max(part.begin, part.end - 1 - context))
         begins = np.minimum(begins, len(self.tokens) - 1 - context)
-        windows = np.lib.stride_tricks.sliding_window_view(self.tokens, context + 1)[begins]
+        windows = self._windows_of[begins]
         rows.inputs[mine] = windows[:, :-1]
         rows.targets[mine] = windows[:, 1:]
         lowest = np.full_like(first, part.begin + 1) if self.mode == "sliding" else first
@@ -210,26 +226,24 @@ class Batches:
     def _documents(self, rows: StepBatch, mine: np.ndarray, packed: Packed, places: np.ndarray) -> None:
         """Rows of documents, each after an end of text."""
         counts = packed.first[places + 1] - packed.first[places]
-        pieces = np.arange(counts.sum()) + np.repeat(packed.first[places] - (np.cumsum(counts) - counts), counts)
-        lengths = packed.lengths[pieces].astype(np.int64)
-        filled = np.add.reduceat(lengths, np.cumsum(counts) - counts)
-        within = np.cumsum(lengths) - lengths  # where each piece stands, the rows taken as one
-        row_begins = np.arange(len(places)) * self.context
-        at = within + np.repeat(row_begins - (np.cumsum(filled) - filled), counts)
-        reach = np.arange(lengths.sum())
-        put = reach + np.repeat(at - within, lengths)
-        take = reach + np.repeat(packed.starts[pieces] - within, lengths)
-        for array, values in ((rows.inputs, self.tokens[np.maximum(take - 1, 0)]), (rows.targets, self.tokens[take])):
-            block = array[mine]
-            block.reshape(-1)[put] = values
-            if array is rows.inputs:
-                block.reshape(-1)[at[packed.begins[pieces]]] = self.end_of_text
-            array[mine] = block
+        numbers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)  # within the row
+        pieces = numbers + np.repeat(packed.first[places], counts)
+        starts, lengths = packed.starts[pieces], packed.lengths[pieces].astype(np.int64)
+        at = np.cumsum(lengths) - lengths  # where each piece stands, the rows taken as one
+        take = np.arange(len(places) * self.context) + np.repeat(np.maximum(starts, 0) - at, lengths)
+        targets = self._plain[take].astype(np.int64)
+        empty = [slice(int(at[piece]), int(at[piece] + lengths[piece])) for piece in np.flatnonzero(starts < 0)]
+        for stretch in empty:
+            targets[stretch] = -1
+        inputs = np.empty_like(targets)
+        inputs[1:] = targets[:-1]
+        inputs[at] = np.where(packed.begins[pieces], self.end_of_text, self._plain[np.maximum(starts - 1, 0)])
+        for stretch in empty:
+            inputs[stretch] = self.end_of_text
+        shape = (len(mine), self.context)
+        rows.inputs[mine], rows.targets[mine] = inputs.reshape(shape), targets.reshape(shape)
         if rows.documents is not None:
-            block = np.repeat(counts[:, None], self.context, axis=1)  # what stays empty is a document of its own
-            numbers = np.arange(len(pieces)) - np.repeat(np.cumsum(counts) - counts, counts)
-            block.reshape(-1)[put] = np.repeat(numbers, lengths)
-            rows.documents[mine] = block
+            rows.documents[mine] = np.repeat(numbers, lengths).reshape(shape)
 
     def _release(self, rows: int) -> None:
         """Let go of the mapped pages now and then: they count as the process's and would become the whole corpus."""

@@ -17,7 +17,7 @@ import numpy as np
 class Packed(NamedTuple):
     """Row r holds the pieces first[r] to first[r + 1] - 1: tokens starts[p] to starts[p] + lengths[p] - 1.
 
-    begins: the piece is its document's first.
+    begins: the piece is its document's first. What stays empty of a row is its last piece, which starts at -1.
     """
 
     first: np.ndarray
@@ -52,7 +52,15 @@ def pack(starts: np.ndarray, end: int, room: int) -> Packed:
         widths.append(np.full(count, row.shape[1]))
     flat = np.concatenate(rows)
     first = np.concatenate([[0], np.cumsum(np.concatenate(widths))])
-    return Packed(first, piece_starts[flat], lengths[flat], number[flat] == 0)
+    starts, lengths, begins = piece_starts[flat], lengths[flat], number[flat] == 0
+    empty = room - np.add.reduceat(lengths, first[:-1])
+    at = first[1:][empty > 0]
+    return Packed(
+        first=first + np.concatenate([[0], np.cumsum(empty > 0)]),
+        starts=np.insert(starts, at, -1),
+        lengths=np.insert(lengths, at, empty[empty > 0]),
+        begins=np.insert(begins, at, False),
+    )
 
 
 Filling = tuple[tuple[int, int], ...]
