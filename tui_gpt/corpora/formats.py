@@ -378,7 +378,7 @@ def require_pyarrow(where: str) -> None:
 
 
 def _parquet(path: Path, layout: Layout) -> Iterator[Piece]:
-    require_pyarrow(path.name)
+    require_pyarrow(str(path))
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
