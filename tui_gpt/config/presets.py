@@ -28,21 +28,37 @@ def _gpt2(n_layer: int, n_head: int, n_embd: int, learning_rate: float) -> dict[
     }
 
 
+# What learns most from each token; the rates hold at every width (`tests/bench/widths.py`).
+_MODERN: dict[str, Any] = {
+    "optimizer": {
+        "name": "muon",
+        "learning_rate": 3e-3,
+        "embedding_lr_ratio": 3.0,
+        "width_scaling": True,
+        "beta1": 0.8,
+        "weight_decay": 0.01,
+    },
+    "schedule": {"name": "wsd", "warmup_steps": 0, "min_lr_ratio": 0.0},
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
-    "pico": {
-        "optimizer": {"learning_rate": 4e-3},
+    "pico": _MODERN
+    | {
+        "optimizer": _MODERN["optimizer"] | {"weight_decay": 0.0, "grad_clip": 0.0},
         "training": {"duration": "4000 steps", "eval_tokens": 16_384},
     },
-    "nano": {
+    "nano": _MODERN
+    | {
         "model": {"n_layer": 6, "n_head": 6, "n_embd": 384, "context_length": 256, "tied": True, "dropout": 0.1},
         "data": {"tokenizer": "bpe:4096"},
-        "schedule": {"warmup_steps": 100},
+        "schedule": _MODERN["schedule"] | {"warmup_steps": 100},
         "training": {"duration": "5000 steps", "micro_batch_size": 64, "eval_tokens": 65_536},
     },
-    "small": {
+    "small": _MODERN
+    | {
         "model": {"n_layer": 8, "n_head": 8, "n_embd": 512, "context_length": 512, "tied": True},
         "data": {"tokenizer": "gpt2"},
-        "schedule": {"warmup_steps": 200},
+        "schedule": _MODERN["schedule"] | {"warmup_steps": 200},
         "training": {
             "duration": "500M tokens",
             "micro_batch_size": 32,
@@ -53,11 +69,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "checkpoints": {"every": 1000},
         "sampling": {"every": 500},
     },
-    "medium": {
+    "medium": _MODERN
+    | {
         "model": {"n_layer": 12, "n_head": 12, "n_embd": 768, "context_length": 1024, "tied": True},
         "data": {"tokenizer": "gpt2"},
-        "optimizer": {"learning_rate": 6e-4},
-        "schedule": {"warmup_steps": 300},
+        "schedule": _MODERN["schedule"] | {"warmup_steps": 300},
         "training": {
             "duration": "2.5B tokens",
             "micro_batch_size": 16,
