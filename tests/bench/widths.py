@@ -31,7 +31,7 @@ def main() -> None:
                 corpus, arguments.steps, "data.tokenizer=char", "training.micro_batch_size=12", "sampling.every=0",
                 "training.eval_every=0", f"model.n_embd={width}",
                 f"optimizer.learning_rate={factor * pico.learning_rate}",
-                f"optimizer.matrix_learning_rate={factor * pico.matrix_learning_rate}",
+                f"optimizer.muon_learning_rate={factor * pico.muon_learning_rate}",
             )  # fmt: skip
             losses[factor] = round(result.val_loss, 4)
         report("width", n_embd=width, losses=losses, best_factor=min(losses, key=losses.__getitem__))

@@ -47,7 +47,7 @@ def test_rates_fall_with_width_where_asked_and_only_where_they_should() -> None:
 
 
 def test_muon_gets_its_own_rate_and_the_schedule_moves_both() -> None:
-    muon, adamw = make_optimizers(gpt(), OptimizerConfig(name="muon", learning_rate=3e-3, matrix_learning_rate=0.02))
+    muon, adamw = make_optimizers(gpt(), OptimizerConfig(name="muon", learning_rate=3e-3, muon_learning_rate=0.02))
     set_learning_rate([muon, adamw], 1.5e-3)
     assert isinstance(muon, Muon) and muon.param_groups[0]["lr"] == pytest.approx(0.01)
     assert {group["lr"] for group in adamw.param_groups} == {1.5e-3}

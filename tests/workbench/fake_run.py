@@ -153,6 +153,9 @@ class FakeRun:
                     tokens_per_second=speed * (1 + 0.3 * wobble),
                     elapsed_seconds=self.step * 1024 / speed,
                     memory_bytes=412_000_000,
+                    flops=self.step * 1024 * 6e6,
+                    grad_norms={"embedding": norm, "block 0": norm, "head": norm} if self.step % 50 == 0 else {},
+                    update_norms={"embedding": 0.01, "block 0": 0.2, "head": 0.003} if self.step % 50 == 0 else {},
                     non_finite=non_finite,
                 ),
             )

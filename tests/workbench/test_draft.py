@@ -38,7 +38,7 @@ def test_typing_is_checked_with_bounds_and_a_way_out(draft):
 
 def test_the_difference_to_the_preset_is_what_was_set(draft):
     draft.set("optimizer.learning_rate", "1e-3")
-    assert draft.difference() == {"optimizer.learning_rate": (4e-3, 1e-3)}
+    assert draft.difference() == {"optimizer.learning_rate": (3e-3, 1e-3)}
     draft.reset("optimizer.learning_rate")
     assert draft.difference() == {}
 
@@ -62,7 +62,7 @@ def test_the_editors_text_shows_every_setting_and_reads_back_as_it_was(draft):
     draft.set("model.n_layer", "6")
     text = as_text(draft.asked, draft.config)
     assert tomllib.loads(text)["model"] == {"n_layer": 6}
-    assert "# learning_rate = 0.004  # peak learning rate" in text
+    assert "# learning_rate = 0.003  # peak learning rate" in text
     again = Draft(draft.configs)
     again.take(tomllib.loads(text))
     assert again.config == draft.config

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,3 +93,15 @@ def test_smoothing_over_buckets_is_close_to_smoothing_over_points():
     for loss in losses:
         running, norm = running * 0.99 + loss * 0.01, norm * 0.99 + 0.01
     assert abs(smoothed(made(losses).buckets("loss"), 0.99)[-1][1] - running / norm) < 0.01
+
+
+def test_the_norms_by_block_are_the_last_ones_that_still_stand() -> None:
+    series = Series()
+    points = [point(step, 2.0) for step in range(1, 101)]
+    norms = {"block 0": 1.0}
+    points[49] = msgspec.structs.replace(points[49], grad_norms=norms)
+    points[89] = msgspec.structs.replace(points[89], grad_norms=norms)
+    series.extend(points)
+    assert series.with_norms is not None and series.with_norms.step == 90
+    series.extend([Rewound(rewound_to=60)])
+    assert series.with_norms is None

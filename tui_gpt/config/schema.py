@@ -86,7 +86,7 @@ class OptimizerConfig(Section, frozen=True):
         setting("adamw; muon: orthogonal updates for the blocks' matrices; galore: AdamW in a low-rank projection"),
     ] = "adamw"
     learning_rate: Annotated[float, setting("peak learning rate of AdamW and GaLore", gt=0.0, le=10.0)] = 1e-3
-    matrix_learning_rate: Annotated[
+    muon_learning_rate: Annotated[
         float, setting("muon: peak learning rate of the blocks' matrices", gt=0.0, le=10.0)
     ] = 0.02
     embedding_lr_ratio: Annotated[float, setting("embeddings' share of learning_rate", gt=0.0, le=1000.0)] = 1.0

@@ -32,6 +32,9 @@ class Point(Message, frozen=True, gc=False):
     elapsed_seconds: float
     memory_bytes: int = 0
     mfu: float | None = None
+    flops: float = 0.0
+    grad_norms: dict[str, float | None] = {}
+    update_norms: dict[str, float | None] = {}
     non_finite: NonFinite | None = None
 
 
@@ -53,6 +56,7 @@ class Series:
         self.step, self.tokens, self.time = array("q"), array("q"), array("d")
         self.loss, self.grad_norm, self.tokens_per_second = array("d"), array("d"), array("d")
         self.last: Point | None = None
+        self.with_norms: Point | None = None  # the last that has them by block
         self.first_non_finite: int | None = None  # its step
         self._width = 1
         self._reduced: dict[Quantity, list[Reduced]] = {}
@@ -84,6 +88,7 @@ class Series:
         self.grad_norm += array("d", [math.nan if point.grad_norm is None else point.grad_norm for point in points])
         self.tokens_per_second += array("d", [point.tokens_per_second for point in points])
         self.last = points[-1]
+        self.with_norms = next((point for point in reversed(points) if point.grad_norms), self.with_norms)
         if self.first_non_finite is None and not math.isfinite(sum(losses)):
             self.first_non_finite = next((point.step for point in points if point.loss is None), None)
 
@@ -100,6 +105,8 @@ class Series:
         if self.first_non_finite is not None and self.first_non_finite > step:
             self.first_non_finite = None
         self.last = self._point(keep - 1) if keep else None
+        if self.with_norms is not None and self.with_norms.step > step:
+            self.with_norms = None
 
     def _point(self, index: int) -> Point:
         loss, norm = self.loss[index], self.grad_norm[index]

@@ -43,7 +43,7 @@ def make_optimizers(model: GPT, config: OptimizerConfig) -> list[torch.optim.Opt
     if config.name == "muon":
         rows = {id(parameter): rows for parameter, rows in model.stacked_matrices()}
         matrices = [Muon(by_role.pop("matrix"), config.momentum, config.weight_decay, rows)]
-        matrices[0].param_groups[0]["lr_scale"] = config.matrix_learning_rate / config.learning_rate
+        matrices[0].param_groups[0]["lr_scale"] = config.muon_learning_rate / config.learning_rate
     elif config.name == "galore":
         matrices = [GaLore(by_role.pop("matrix"), config)]
         matrices[0].param_groups[0]["lr_scale"] = narrowing

@@ -13,6 +13,7 @@ from tui_gpt.workbench.text import clock, count, nats, one_line, short, size, wr
 
 if TYPE_CHECKING:
     from tui_gpt.workbench.feed import RunFeed
+    from tui_gpt.workbench.series import Point
 
 
 class RunPane(ScrollPane):
@@ -83,6 +84,8 @@ def run_rows(feed: RunFeed, width: int) -> list[Row]:
             rows.append(fact("memory peak", size(last.memory_bytes), width, "text"))
         if last.tokens_per_second:
             rows.append(fact("tokens/s", short(last.tokens_per_second), width, "text"))
+        if last.flops:
+            rows.append(fact("arithmetic", f"{last.flops:.2e} FLOPs", width, "text"))
     for checkpoint in reversed(feed.checkpoints):
         loss = f"  val {nats(checkpoint.val_loss)}" if checkpoint.val_loss is not None else ""
         label = row(("■ ", "accent"), (f"step {checkpoint.step:,}", "text"), (f" {checkpoint.kind}", "dim"))
@@ -91,4 +94,16 @@ def run_rows(feed: RunFeed, width: int) -> list[Row]:
         rows.append(fact("started", time.strftime("%d %b %H:%M", time.localtime(status.started)), width, "text"))
     if info and info.parent:
         rows.append(fact("from", one_line(info.parent), width, "text"))
+    return rows + norm_rows(feed.series.with_norms, width)
+
+
+def norm_rows(point: Point | None, width: int) -> list[Row]:
+    """Gradient and update norms by block, as last measured: a block that stands still is seen here."""
+    if point is None:
+        return []
+    rows = [sides(row((f"norms, step {point.step:,}", "dim")), row(("gradient   update", "dim")), width)]
+    for name, gradient in point.grad_norms.items():
+        moved = point.update_norms.get(name)
+        numbers = " ".join(f"{'nan' if norm is None else f'{norm:.2g}':>8}" for norm in (gradient, moved))
+        rows.append(sides(row((name, "text")), row((numbers, "bad" if gradient is None else "bright")), width))
     return rows
