@@ -38,7 +38,7 @@ _MODERN: dict[str, Any] = {
         "beta1": 0.8,
         "weight_decay": 0.01,
     },
-    "schedule": {"name": "wsd", "warmup_steps": 0, "min_lr_ratio": 0.0},
+    "schedule": {"name": "wsd", "cooldown": 0.8, "warmup_steps": 0, "min_lr_ratio": 0.0},
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
