@@ -86,3 +86,43 @@ def test_modern_caps_its_logits() -> None:
     with torch.no_grad():
         model.head.weight.mul_(1000)
     assert float(model(torch.randint(0, 50, (1, 8))).abs().max()) <= 15.0
+
+
+@pytest.mark.parametrize("changes", [{"mlp": "swiglu"}, {"value_embeddings": True}, {"n_kv_head": 2, "mlp": "swiglu"}])
+def test_each_choice_counts_its_parameters_and_keeps_to_the_past(changes: dict) -> None:
+    model = small("modern", **changes)
+    assert model.num_parameters() == parameters(model.config, 50)
+    assert model.num_parameters() == pytest.approx(small("modern").num_parameters(), rel=0.25)
+    tokens = torch.randint(0, 50, (2, 24))
+    later = tokens.clone()
+    later[:, 15:] = torch.randint(0, 50, (2, 9))
+    assert torch.allclose(model(tokens)[:, :15], model(later)[:, :15], atol=1e-5)
+    cache = KVCache(model.config, 2, 24, device=torch.device("cpu"), dtype=torch.float32)
+    pieces = [model(tokens[:, :7], cache=cache)] + [model(tokens[:, i : i + 1], cache=cache) for i in range(7, 24)]
+    assert torch.allclose(torch.cat(pieces, 1), model(tokens), atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "modern"])
+def test_documents_in_one_sequence_do_not_see_each_other(architecture: str) -> None:
+    model = small(architecture)
+    tokens, targets = torch.randint(0, 50, (2, 24)), torch.randint(0, 50, (2, 24))
+    documents = torch.tensor([[0] * 10 + [1] * 14, [0] * 3 + [1] * 21])
+    other = tokens.clone()
+    other[0, :10] = torch.randint(0, 50, (10,))
+    alone = targets.clone()
+    alone[0, :10], alone[1] = -1, -1
+    losses = [model(x, alone, documents=documents) for x in (tokens, other)]
+    assert torch.allclose(*losses) and not torch.allclose(model(tokens, alone), model(other, alone))
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "modern"])
+def test_recomputed_activations_give_the_same_gradients_with_dropout_on(architecture: str) -> None:
+    gradients = []
+    for recompute in (False, True):
+        model = small(architecture, dropout=0.2).train()
+        model.checkpoint_activations = recompute
+        torch.manual_seed(5)
+        tokens = torch.arange(48).view(2, 24)
+        model(tokens, tokens.roll(-1, 1)).backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))

@@ -35,6 +35,7 @@ class Rig:
         self.trainer = Trainer(self.folder, prepared, compute, control, stop_at=None, resume=False)
 
     def run(self) -> Ended:
+        self.trainer.dry_run()
         ended = self.trainer.run()
         self.trainer.recorder.wait()
         return ended

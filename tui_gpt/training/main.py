@@ -68,11 +68,12 @@ def _run(folder: RunFolder, request: StartRequest, control: Control) -> Ended:
     compute = choose(prepared.config.training)
     control.preparing("building the model", None)
     trainer = Trainer(folder, prepared, compute, control, stop_at=request.stop_at, resume=request.resume)
-    if info is None:
-        _describe(folder, prepared, compute, trainer)
     for note in [*prepared.notes, *([compute.note] if compute.note else [])]:
         control.notice("note", note)
     try:
+        trainer.dry_run()
+        if info is None:
+            _describe(folder, prepared, compute, trainer)
         return trainer.run()
     finally:
         trainer.tell()
@@ -88,7 +89,7 @@ def _remove(folder: Path) -> None:
 
 def _describe(folder: RunFolder, prepared: Prepared, compute: Compute, trainer: Trainer) -> None:
     """Write what exactly runs: the resolved config.toml, then run.json."""
-    write_atomically(folder.config, to_toml(to_dict(prepared.config)).encode())
+    write_atomically(folder.config, to_toml(to_dict(trainer.config)).encode())
     host, shards = hardware.host(), prepared.shards.info
     info = RunInfo(
         created=time.time(),
@@ -107,7 +108,7 @@ def _describe(folder: RunFolder, prepared: Prepared, compute: Compute, trainer: 
         ),
         device=compute.name,
         precision=compute.precision,
-        compiled=compute.compile,
+        compiled=trainer.stepper.compiled is not None,
         threads=compute.threads,
         steps_per_epoch=trainer.batches.steps_per_epoch,
         versions={"python": platform.python_version()}

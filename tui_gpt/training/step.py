@@ -67,7 +67,7 @@ class Stepper:
 
         Each target weighs the same, however unevenly the micro-batches hold them.
         """
-        forward = self.compiled or self.model
+        forward = self.model if self.compiled is None else self.compiled
         count = sum(micro.num_targets for micro in micro_batches)
         total = torch.zeros((), device=micro_batches[0].inputs.device)
         for index, micro in enumerate(micro_batches):

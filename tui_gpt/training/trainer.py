@@ -187,8 +187,7 @@ class Trainer:
     # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self) -> Ended:
-        """Train to the end, or until asked to stop."""
-        self.dry_run()
+        """Train to the end, or until asked to stop; after the dry run."""
         if self.is_over():
             return self._ended()
         self.control.enter("running", "training")
