@@ -1,4 +1,4 @@
-"""Documents in chunks of about 10⁶ characters, cut only where the cut cannot change a token.
+"""Documents in chunks of some 10⁵ characters, cut only where the cut cannot change a token.
 
 A book is one document, and so is a dump of 50 GB in one file: encoded in chunks it fits into any memory, keeps every
 core busy and tells its progress. Byte-level BPE merges within the pieces that its pattern finds, so a document may be
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Cuts = Literal["anywhere", "words", "never"]
 """Where a tokenizer's documents may be cut: between any two characters, between words, or not at all."""
 
-CHUNK_CHARACTERS = 1 << 20
+CHUNK_CHARACTERS = 1 << 18
 LONGEST_WORD = 1 << 24
 
 _PLACE = re.compile(r"\S(?= )|[A-Za-z0-9\u4e00-\u9fa5](?=[\n.,;:!?。，、；：！？])")

@@ -1,9 +1,10 @@
 """Documents to tokens: read in one thread, encoded on every core, written in order, and kept when a kill comes.
 
 Threads rather than processes: tiktoken and numpy let go of the interpreter while they work, so threads fill the cores
-with one tokenizer in memory and no text copied between processes; reading and cutting take some 3 % of one core's
-time. Every `KEEP_CHARACTERS` of text the file of tokens is synced and the journal beside it replaced. What lies in the
-file beyond the journal's count never counts: the next start cuts it off, reads over the text that is done, and goes on.
+with one copy of the program in memory and no text carried between processes; reading, cutting and writing take some 2 %
+of one core's time. Every `KEEP_CHARACTERS` of text the file of tokens is synced and the journal beside it replaced.
+What lies in the file beyond the journal's count never counts: the next start cuts it off, reads over the text that is
+done, and goes on.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 KEEP_CHARACTERS = 1 << 26
+AHEAD = 8  # chunks for each core: enough to work on while the disk syncs
 TOKENS = "tokens"
 JOURNAL = "journal.json"
 
@@ -88,7 +90,7 @@ def _encoded(every: Iterator[Chunk], tokenizer: Tokenizer, skip: int) -> Iterato
                 yield chunk, None
                 continue
             ahead.append((chunk, pool.submit(tokenizer.encode_joined, chunk.texts, chunk.ends)))
-            if len(ahead) > 2 * workers:
+            if len(ahead) > AHEAD * workers:
                 first, ids = ahead.popleft()
                 yield first, ids.result()
         for chunk, ids in ahead:

@@ -89,7 +89,7 @@ def _make(
     partial.mkdir(exist_ok=True)
     try:
         source.make(progress)
-        tokenizer = _tokenizer(spec, source, digest, cache, progress)
+        tokenizer = tokenizer_for(spec, source, digest, cache, progress)
         sources = source.sources if isinstance(source, Mixture) else [source]
         documents = encode(sources, tokenizer, partial, progress)
         if source.digest() != digest:
@@ -177,7 +177,7 @@ def _floor(sources: Sequence[Source], sides: Sequence[Side]) -> float | None:
     return floor
 
 
-def _tokenizer(spec: str, source: Source, digest: str, cache: Path, progress: Progress) -> Tokenizer:
+def tokenizer_for(spec: str, source: Source, digest: str, cache: Path, progress: Progress) -> Tokenizer:
     """The tokenizer for `spec`, kept: one takes long to train, and tiktoken's copy in /tmp is gone after a restart."""
     if spec == "byte" or spec.endswith(".json"):
         return make_tokenizer(spec, (), progress)

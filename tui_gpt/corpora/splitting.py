@@ -99,10 +99,12 @@ def split(path: Path, sides: Sequence[Side], train: ShardsWriter, val: ShardsWri
     for block in _blocks(path, train.dtype):
         last = offset + len(block)
         low, high = np.searchsorted(ends, [offset, last - 1], side="right")
-        inside = np.diff(ends[low:high], prepend=offset, append=last)
-        held = np.repeat(held_out[low : high + 1], inside)
-        train.write(block[~held])
-        val.write(block[held])
+        if low == high:
+            (val if held_out[low] else train).write(block)
+        else:
+            held = np.repeat(held_out[low : high + 1], np.diff(ends[low:high], prepend=offset, append=last))
+            train.write(block[~held])
+            val.write(block[held])
         offset = last
         progress("splitting", offset / total)
 
