@@ -1,4 +1,4 @@
-"""`gpt-tui corpus list|info|add|fetch|clean|report|make|prepare`: the texts there are, and their tokens."""
+"""`gpt-tui corpus …`: the texts there are, what is done to them, and their tokens."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from tui_gpt.cli.compare_tokenizers import compare_tokenizers_command
 from tui_gpt.cli.narration import narrated
 from tui_gpt.cli.options import Workspace, command, json_option, print_json, workspace_option
 from tui_gpt.cli.train import from_here
@@ -268,6 +269,6 @@ def _size(size_bytes: int) -> str:
 
 for each in (
     *(list_command, info_command, add_command, fetch_command, clean_command, report_command),
-    *(make_command, prepare_command),
+    *(make_command, prepare_command, compare_tokenizers_command),
 ):
     corpus_command.add_command(each)
