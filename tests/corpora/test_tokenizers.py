@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import socket
 from functools import cache
 
 import numpy as np
 import pytest
+import tiktoken
+import tiktoken.load
 import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.corpora.test_cutting import PATTERNS
 from tui_gpt.corpora import check_tokenizer, load_tokenizer, make_tokenizer
+from tui_gpt.corpora.cutting import chunks
+from tui_gpt.corpora.formats import Piece
 from tui_gpt.corpora.stories import write_stories
-from tui_gpt.corpora.tokenizer import Tokenizer, bytes_to_unicode, parse_tokenizer
+from tui_gpt.corpora.tokenizer import END_OF_TEXT, Tokenizer, bytes_to_unicode, parse_tokenizer
 from tui_gpt.corpora.tokenizer_making import from_ranks, merges_of
 from tui_gpt.errors import CorpusError
 
@@ -141,6 +147,75 @@ def test_gpt2_out_of_reach_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(tiktoken, "get_encoding", unreachable)
     with pytest.raises(CorpusError, match=r"TIKTOKEN_CACHE_DIR.*bpe:4096"):
         make_tokenizer("gpt2", [], quiet)
+
+
+@cache
+def elsewhere(kind: str) -> tuple[tiktoken.Encoding, Tokenizer]:
+    """An encoding as tiktoken has it, and what we make of it: its ids have a gap, or the end of text among them."""
+    ranks = tokenizer("bpe:600").ranks
+    end = len(ranks) + 3 if kind == "gap" else 500
+    ranks = {raw: id + (kind == "among" and id >= end) for raw, id in ranks.items()}
+    pattern = PATTERNS["cl100k" if kind == "gap" else "gpt2"]
+    encoding = tiktoken.Encoding(kind, pat_str=pattern, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: end})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiktoken, "get_encoding", lambda name: encoding)
+        return encoding, make_tokenizer("cl100k_base", [], quiet)
+
+
+@pytest.mark.parametrize("kind", ["gap", "among"])
+@given(st.one_of(anything, spaced))
+def test_tiktokens_encodings_keep_their_ids_for_us_and_for_whoever_reads_our_file(kind, text):
+    encoding, ours = elsewhere(kind)
+    ids = encoding.encode(text, disallowed_special=())
+    assert ours.encode(text).tolist() == ids and ours.decode(ids) == text
+    assert (ours.end_of_text, ours.vocab_size) == (encoding.eot_token, encoding.n_vocab)
+    if END_OF_TEXT not in text:
+        assert foreign(ours).encode(text).ids == ids
+
+
+def test_a_download_that_stalls_ends_with_what_to_do(monkeypatch):
+    monkeypatch.setattr("tui_gpt.corpora.tokenizer_making.FETCH_SECONDS", (0.2, 0.2))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/vocab.bpe"
+        monkeypatch.setattr(tiktoken, "get_encoding", lambda name: tiktoken.load.read_file(address))
+        own = tiktoken.load.read_file
+        with pytest.raises(CorpusError, match=r"o200k_base is not on this machine.*Timeout.*TIKTOKEN_CACHE_DIR"):
+            make_tokenizer("o200k_base", [], quiet)
+    assert tiktoken.load.read_file is own
+
+
+def test_trained_merges_are_those_of_the_library_on_whole_documents():
+    from tokenizers import models, pre_tokenizers, trainers
+
+    documents = ["".join(TEXT[:40]), *TEXT[40:], *MIXED]
+    pieces = [Piece(text, True, "") for text in documents]
+    cut = [text for chunk in chunks(pieces, "words", 100) for text in chunk.texts]
+    assert len(cut) > 2 * len(documents)
+    plain = tokenizers.Tokenizer(models.BPE())
+    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=599, initial_alphabet=alphabet, show_progress=False)
+    plain.train_from_iterator(documents, trainer)
+    ours = json.loads(make_tokenizer("bpe:600", cut, quiet).to_json())["model"]
+    assert ours["merges"] == json.loads(plain.to_str())["model"]["merges"]
+
+
+def test_a_vocabulary_is_learned_from_all_of_a_text_or_evenly_from_a_large_one(monkeypatch):
+    monkeypatch.setattr("tui_gpt.corpora.tokenizer_making.BPE_CHARACTERS", 1000)
+    texts = [f"{word} " * 10 for word in ("one", "two", "three", "four")]
+    sampled = make_tokenizer("bpe:300", texts, quiet, 1500)
+    assert b"two" not in sampled.token_bytes and b" three" in sampled.token_bytes
+    assert b"two" in make_tokenizer("bpe:300", texts, quiet, 999).token_bytes
+
+
+@given(st.lists(st.one_of(anything, spaced), min_size=1, max_size=5), st.booleans())
+def test_documents_encoded_together_are_those_encoded_alone_with_ends_between(texts, ends):
+    for spec in ("byte", "bpe:600"):
+        made = tokenizer(spec)
+        expected: list[int] = []
+        for number, text in enumerate(texts):
+            expected += made.encode(text).tolist() + [made.end_of_text] * (ends or number < len(texts) - 1)
+        assert made.encode_joined(texts, ends).tolist() == expected
 
 
 def others() -> tokenizers.Tokenizer:

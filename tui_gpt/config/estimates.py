@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from tui_gpt.config.schema import Config, ModelConfig
 
+OPENAI_VOCABULARIES = {
+    "gpt2": 50257,
+    "r50k_base": 50257,
+    "p50k_base": 50281,
+    "cl100k_base": 100258,  # up to the end of text
+    "o200k_base": 200000,
+}
+
 
 def vocab_size_of(tokenizer: str) -> int | None:
     """The vocabulary that a tokenizer's name promises; None where only the text can tell."""
     if tokenizer == "byte":
         return 257
-    if tokenizer == "gpt2":
-        return 50257
+    if tokenizer in OPENAI_VOCABULARIES:
+        return OPENAI_VOCABULARIES[tokenizer]
     kind, _, number = tokenizer.partition(":")
     return int(number) if kind == "bpe" and number.isdigit() else None
 
