@@ -92,10 +92,38 @@ def _make(
         tokenizer = tokenizer_for(spec, source, digest, cache, progress)
         sources = source.sources if isinstance(source, Mixture) else [source]
         documents = encode(sources, tokenizer, partial, progress)
+        changed = CorpusError(f"{source.name} changed while it was read", do="Start again when it is at rest")
         if source.digest() != digest:
-            raise CorpusError(f"{source.name} changed while it was read", do="Start again when it is at rest")
+            raise changed
         built.mkdir()
-        info = _split(source, sources, documents, digest, spec, tokenizer, val_fraction, partial, built, progress)
+        with (built / "train.bin").open("wb") as train_file, (built / "val.bin").open("wb") as val_file:
+            train, val = ShardsWriter(train_file, tokenizer), ShardsWriter(val_file, tokenizer)
+            ends = document_ends(partial / TOKENS, train.dtype, tokenizer.end_of_text)
+            if len(ends) != sum(documents):
+                raise changed
+            sides = sides_of(ends, documents, val_fraction)
+            split(partial / TOKENS, sides, train, val, progress)
+            _check_length(source, train, val)
+            train.finish()
+            val.finish()
+        info = ShardsInfo(
+            version=FORMAT,
+            name=source.name,
+            digest=digest,
+            tokenizer=spec,
+            tokenizer_digest=digest_of(tokenizer),
+            vocab_size=tokenizer.vocab_size,
+            documents=len(ends),
+            train_documents=len(train.starts),
+            val_documents=len(val.starts),
+            train_tokens=train.tokens,
+            val_tokens=val.tokens,
+            train_bytes=train.bytes,
+            val_bytes=val.bytes,
+            dtype="uint16" if train.dtype.itemsize == 2 else "uint32",
+            parts=tuple(map(_part, sources, sides)),
+            floor_nats=_floor(sources, sides),
+        )
         (built / "tokenizer.json").write_bytes(tokenizer.to_json())
         (built / "meta.json").write_bytes(msgspec.json.encode(info))
         for file in built.iterdir():
@@ -111,59 +139,18 @@ def _make(
     return open_shards(folder)
 
 
-def _split(
-    source: Source,
-    sources: Sequence[Source],
-    documents: list[int],
-    digest: str,
-    spec: str,
-    tokenizer: Tokenizer,
-    val_fraction: float,
-    partial: Path,
-    built: Path,
-    progress: Progress,
-) -> ShardsInfo:
-    """Write `train.bin` and `val.bin`, and say what is in them. Raises CorpusError for a corpus too short."""
-    with (built / "train.bin").open("wb") as train_file, (built / "val.bin").open("wb") as val_file:
-        train, val = ShardsWriter(train_file, tokenizer), ShardsWriter(val_file, tokenizer)
-        ends = document_ends(partial / TOKENS, train.dtype, tokenizer.end_of_text)
-        if len(ends) != sum(documents):
-            raise CorpusError(f"{source.name} changed while it was read", do="Start again when it is at rest")
-        sides = sides_of(ends, documents, val_fraction)
-        split(partial / TOKENS, sides, train, val, progress)
-        if min(train.tokens, val.tokens) < MIN_TOKENS:
-            raise CorpusError(
-                f"{source.name} is too short: its {train.tokens + val.tokens:,} tokens leave {train.tokens:,} for"
-                f" training and {val.tokens:,} for validation, and each needs {MIN_TOKENS}",
-                do="Use a longer text" + (", or a larger data.val_fraction" if val.tokens < train.tokens else ""),
-            )
-        train.finish()
-        val.finish()
-    return ShardsInfo(
-        version=FORMAT,
-        name=source.name,
-        digest=digest,
-        tokenizer=spec,
-        tokenizer_digest=digest_of(tokenizer),
-        vocab_size=tokenizer.vocab_size,
-        documents=len(ends),
-        train_documents=len(train.starts),
-        val_documents=len(val.starts),
-        train_tokens=train.tokens,
-        val_tokens=val.tokens,
-        train_bytes=train.bytes,
-        val_bytes=val.bytes,
-        dtype="uint16" if train.dtype.itemsize == 2 else "uint32",
-        parts=tuple(
-            Part(
-                name=part.name,
-                train_tokens=int(side.sizes[~side.held_out].sum()),
-                val_tokens=int(side.sizes[side.held_out].sum()),
-            )
-            for part, side in zip(sources, sides, strict=True)
-        ),
-        floor_nats=_floor(sources, sides),
-    )
+def _check_length(source: Source, train: ShardsWriter, val: ShardsWriter) -> None:
+    if min(train.tokens, val.tokens) < MIN_TOKENS:
+        raise CorpusError(
+            f"{source.name} is too short: its {train.tokens + val.tokens:,} tokens leave {train.tokens:,} for training"
+            f" and {val.tokens:,} for validation, and each needs {MIN_TOKENS}",
+            do="Use a longer text" + (", or a larger data.val_fraction" if val.tokens < train.tokens else ""),
+        )
+
+
+def _part(source: Source, side: Side) -> Part:
+    held = int(side.sizes[side.held_out].sum())
+    return Part(name=source.name, train_tokens=int(side.sizes.sum()) - held, val_tokens=held)
 
 
 def _floor(sources: Sequence[Source], sides: Sequence[Side]) -> float | None:
