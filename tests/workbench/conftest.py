@@ -84,9 +84,11 @@ def opened(workspace: Path) -> Opener:
 
 
 async def settle(app: Workbench, pilot: Pilot[int]) -> None:
-    """Let the study of the draft end, and one beat of the follower go by."""
-    while any(worker.group in ("study", "start", "default") and not worker.is_finished for worker in app.workers):
+    """Let what is read and worked on end, and one beat of the follower go by."""
+    at_work = ("study", "start", "default", "preview", "chore", "check", "tokens")
+    while any(worker.group in at_work and not worker.is_finished for worker in app.workers):
         await asyncio.sleep(0.005)
+        await pilot.pause(0)
     await app._beat()
     await pilot.pause()
 

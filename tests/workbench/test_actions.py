@@ -3,13 +3,24 @@
 import pytest
 
 from tui_gpt.workbench import actions
-from tui_gpt.workbench.actions import ACTIONS, DASHBOARD, EVERYWHERE, RUNS, TALK, check_keymap, key_table
+from tui_gpt.workbench.actions import (
+    ACTIONS,
+    CORPORA,
+    DASHBOARD,
+    EVERYWHERE,
+    RUNS,
+    TALK,
+    TOKENS,
+    check_keymap,
+    key_table,
+)
+from tui_gpt.workbench.corpora_screen import CorporaScreen
 from tui_gpt.workbench.dashboard import Dashboard
 from tui_gpt.workbench.runs_screen import RunsScreen
 from tui_gpt.workbench.talk_screen import TalkScreen
 
 
-@pytest.mark.parametrize("place", [DASHBOARD, RUNS, TALK])
+@pytest.mark.parametrize("place", [DASHBOARD, RUNS, TALK, CORPORA, TOKENS])
 def test_no_key_means_two_things_on_one_screen(place):
     keys = [key for action in actions.actions_of(place, EVERYWHERE) for key in action.keys]
     assert len(keys) == len(set(keys))
@@ -26,7 +37,10 @@ def test_no_bare_letter_wins_over_a_text_input():
             assert not binding.priority
 
 
-@pytest.mark.parametrize(("screen", "place"), [(Dashboard, DASHBOARD), (RunsScreen, RUNS), (TalkScreen, TALK)])
+SCREENS = [(Dashboard, DASHBOARD), (RunsScreen, RUNS), (TalkScreen, TALK), (CorporaScreen, CORPORA)]
+
+
+@pytest.mark.parametrize(("screen", "place"), SCREENS)
 def test_every_action_of_a_screen_can_be_carried_out(screen, place):
     for action in actions.actions_of(place, EVERYWHERE):
         assert callable(getattr(screen, f"action_{action.id.partition('(')[0]}", None)), action.id

@@ -208,27 +208,12 @@ async def test_a_choice_is_picked_and_a_flag_is_flipped(opened):
         assert app.draft.config.checkpoints.best is False
 
 
-async def test_a_preset_and_a_corpus_are_chosen_from_lists(opened, workspace):
-    (workspace / "corpus").mkdir()
-    (workspace / "corpus" / "mine.txt").write_text("some text of mine " * 500)
+async def test_a_preset_is_chosen_from_a_list(opened):
     async with opened() as (app, pilot):
-        await press(app, pilot, "1", "enter", "n", "a", "n", "o", "enter")
-        assert app.draft.config.preset == "nano"
-        await press(app, pilot, "2", "enter", "m", "i", "n", "e", "enter")
-        assert app.draft.config.data.corpus == "mine"
-        await press(app, pilot, "z")
-        assert "some text of mine" in text_of(app)
-
-
-async def test_a_corpus_is_chosen_by_path_with_completion(opened, tmp_path):
-    text = tmp_path / "far" / "away.txt"
-    text.parent.mkdir()
-    text.write_text("far away " * 500)
-    async with opened() as (app, pilot):
-        await press(app, pilot, "2", "enter")
-        app.screen.query_one(Input).value = f"{tmp_path}/far/aw"
+        await press(app, pilot, "1", "enter", "n", "a", "n", "o")
+        assert "> nano" in text_of(app)  # what is typed is seen
         await press(app, pilot, "enter")
-        assert app.draft.config.data.corpus == str(text)
+        assert app.draft.config.preset == "nano"
 
 
 async def test_the_view_answers_its_keys(opened, runs):

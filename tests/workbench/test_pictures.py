@@ -12,6 +12,7 @@ import pytest
 from tests.workbench import fake_run
 from tests.workbench.conftest import GIB, settle, text_of
 from tests.workbench.test_talk import FakeVoice, save
+from tui_gpt.corpora.sources import PythonTopics
 from tui_gpt.hardware import Gpu
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.workbench import talk_screen
@@ -167,3 +168,56 @@ async def test_talk(opened, workspace, size, monkeypatch):
         app.workspace = Path("/home/ada/texts")
         await settle(app, pilot)
         compare(f"talk-{size[0]}x{size[1]}", text_of(app))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_the_corpora(opened, workspace, size, monkeypatch):
+    monkeypatch.setattr(PythonTopics, "size_bytes", lambda self: 466_000)  # of whichever Python runs this
+    monkeypatch.setattr(PythonTopics, "count", lambda self: 79)
+    async with opened(size=size) as (app, pilot):
+        await ready(app, pilot, workspace)
+        app.draft.set("data.tokenizer", "byte")
+        await pilot.press("2", "enter")
+        await settle(app, pilot)
+        await pilot.press("p")
+        await settle(app, pilot)
+        app.clear_notifications()
+        await pilot.pause()
+        compare(f"corpora-{size[0]}x{size[1]}", text_of(app))
+        await pilot.press("c")
+        await settle(app, pilot)
+        compare(f"clean-{size[0]}x{size[1]}", text_of(app))
+        await pilot.press("escape", "end", "up", "up", "up", "up")
+        await settle(app, pilot)
+        compare(f"corpora-by-name-{size[0]}x{size[1]}", text_of(app))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_a_path_that_is_typed(opened, workspace, size, monkeypatch):
+    monkeypatch.setattr(PythonTopics, "size_bytes", lambda self: 466_000)
+    monkeypatch.setattr(PythonTopics, "count", lambda self: 79)
+    async with opened(size=size) as (app, pilot):
+        await ready(app, pilot, workspace)
+        await pilot.press("2", "enter")
+        await settle(app, pilot)
+        app.workspace = workspace
+        await pilot.press("o", *"corpus/")
+        app.workspace = Path("/home/ada/texts")
+        app.screen_stack[-2].redraw()
+        await settle(app, pilot)
+        compare(f"path-{size[0]}x{size[1]}", text_of(app))
+
+
+@pytest.mark.parametrize("colours", [True, False], ids=["colours", "no-colours"])
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_tokens(opened, workspace, size, colours, monkeypatch):
+    if not colours:
+        monkeypatch.setenv("NO_COLOR", "1")
+    async with opened(size=size) as (app, pilot):
+        await ready(app, pilot, workspace)
+        app.draft.set("data.tokenizer", "bpe:300")
+        await pilot.press("v")
+        await settle(app, pilot)
+        await pilot.press("right", "right", "right", "down", "down")
+        await settle(app, pilot)
+        compare(f"tokens{'' if colours else '-no-colours'}-{size[0]}x{size[1]}", text_of(app))

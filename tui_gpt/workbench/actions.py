@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from textual.binding import Binding, BindingType
 
 EVERYWHERE, DASHBOARD, RUNS, TALK = "everywhere", "dashboard", "runs", "talk"
+CORPORA, TOKENS = "corpora", "tokens"
 PLACES = {
     EVERYWHERE: "Everywhere",
     DASHBOARD: "Dashboard",
     RUNS: "Runs",
     TALK: "Talk",
+    CORPORA: "Corpora",
+    TOKENS: "Token view",
 }
 
 
@@ -50,6 +53,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("activate", ("enter",), "edit", "edit the setting, choose the corpus, open what the pane offers", DASHBOARD),
     Action("reset", ("backspace", "delete"), "reset", "put the setting back to the preset's value", DASHBOARD),
     Action("prepare", ("P",), "prepare", "prepare the corpus now: tokens are counted", DASHBOARD),
+    Action("tokens", ("v",), "tokens", "see how the tokenizer cuts the corpus", DASHBOARD),
     Action("editor", ("e",), "editor", "edit the config as TOML in $EDITOR", DASHBOARD),
     Action("save", ("w",), "save", "save the config under a name, in configs/", DASHBOARD),
     Action("adopt", ("u",), "use", "use the shown run's config for the next run", DASHBOARD),
@@ -96,6 +100,20 @@ ACTIONS: tuple[Action, ...] = (
     Action("chat_mode", ("m", "f6"), "turns", "write in turns, or in one text", TALK),
     Action("clear_text", ("D",), "clear", "empty the text", TALK),
     Action("unload", ("U",), "unload", "end the sampler and free its memory", TALK),
+    # corpora
+    Action("take_corpus", ("enter",), "choose", "learn from it in the next run; what is not here is fetched", CORPORA),
+    Action("fetch_corpus", ("f",), "fetch", "fetch it: says size and licence, and asks", CORPORA),
+    Action("clean_corpus", ("c",), "clean", "make a clean copy of it: shows the steps, then a report", CORPORA),
+    Action("prepare_corpus", ("p",), "prepare", "prepare it for the draft's tokenizer: tokens are counted", CORPORA),
+    Action("view_tokens", ("v",), "tokens", "see how the draft's tokenizer cuts it", CORPORA),
+    Action("report_corpus", ("R",), "report", "what cleaning did to it, or would do", CORPORA),
+    Action("open_path", ("o",), "path", "choose a file or a folder by its path", CORPORA),
+    Action("cancel_chore", ("x",), "cancel", "cancel what is under way", CORPORA),
+    Action("filter_corpora", ("/",), "filter", "show only corpora whose line holds a text", CORPORA),
+    Action("refresh_corpora", ("r",), "refresh", "read the corpora again", CORPORA),
+    # the token view
+    Action("next_token", ("right",), "next token", "mark the next token", TOKENS, palette=False),
+    Action("previous_token", ("left",), "previous token", "mark the token before", TOKENS, palette=False),
     # everywhere
     Action("talk", ("t",), "talk", "talk: write with a checkpoint"),
     Action("next_screen", ("]",), "next screen", "go to the next screen"),
@@ -166,6 +184,11 @@ def bindings(*places: str) -> list[BindingType]:
         for action in actions_of(*places)
         if action.keys
     ]
+
+
+def bindings_of(*names: str) -> list[BindingType]:
+    """Some actions of everywhere, for a dialog that takes no others."""
+    return [binding for binding in bindings(EVERYWHERE) if isinstance(binding, Binding) and binding.id in names]
 
 
 def grouped(keymap: Keymap, places: Iterable[str] = PLACES) -> list[tuple[str, list[tuple[str, str]]]]:

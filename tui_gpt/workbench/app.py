@@ -42,6 +42,7 @@ from tui_gpt.workbench.themes import LOOKS, default_theme
 from tui_gpt.workbench.wire import tight
 
 if TYPE_CHECKING:
+    from tui_gpt.workbench.chores import Chore
     from tui_gpt.workbench.corpus_facts import CorpusFacts
     from tui_gpt.workbench.feed import RunFeed
     from tui_gpt.workbench.voice import Voice
@@ -64,6 +65,12 @@ def _runs_screen() -> WorkScreen:
     return RunsScreen()
 
 
+def _corpora_screen() -> WorkScreen:
+    from tui_gpt.workbench.corpora_screen import CorporaScreen
+
+    return CorporaScreen()
+
+
 def _talk_screen() -> WorkScreen:
     from tui_gpt.workbench.talk_screen import TalkScreen
 
@@ -76,7 +83,7 @@ class Workbench(App[int], inherit_bindings=False):
     CSS_PATH = "workbench.tcss"
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
-    SCREENS = {"runs": _runs_screen, "talk": _talk_screen}
+    SCREENS = {"runs": _runs_screen, "talk": _talk_screen, "corpora": _corpora_screen}
     BINDINGS = [Binding("ctrl+c", "ask_quit", show=False, priority=True)]
 
     def __init__(self, workspace: Path, *, run: str | None = None, glyphs: str = "braille") -> None:
@@ -93,7 +100,8 @@ class Workbench(App[int], inherit_bindings=False):
         self.facts: CorpusFacts | None = None
         self.speed: Speed | None = None
         self.voice: Voice | None = None
-        self.preparing = ""
+        self.chore: Chore | None = None  # what is being done to a corpus, in a child process
+        self.chore_problem = ""  # why the last one failed
         self.frozen = False
         self._run = run
         self._colourless = NoColor()
@@ -163,7 +171,7 @@ class Workbench(App[int], inherit_bindings=False):
         while True:
             await self._beat()
             live = self.feed is not None and self.feed.is_live
-            wait = BEAT_SECONDS if live or self.commander.asks else IDLE_SECONDS
+            wait = BEAT_SECONDS if live or self.commander.asks or self.chore else IDLE_SECONDS
             if self.backlog > BACKLOG:
                 wait = IDLE_SECONDS
             try:
@@ -311,7 +319,7 @@ class Workbench(App[int], inherit_bindings=False):
     # ── screens and runs ────────────────────────────────────────────────────────────────────────────────────────────
 
     def show_screen(self, name: str) -> None:
-        """The dashboard lies at the bottom; the other two come over it, one at a time."""
+        """The dashboard lies at the bottom; the others come over it, one at a time."""
         if getattr(self.screen, "place", None) == name:
             return
         if name == "dashboard":
@@ -397,13 +405,19 @@ class Workbench(App[int], inherit_bindings=False):
 
         edit_in_editor(self)
 
-    def prepare_corpus(self) -> None:
-        from tui_gpt.workbench.preparing import prepare
+    def corpora_changed(self) -> None:
+        """Read again what is known of the corpora: one was fetched, cleaned or prepared, or could not be."""
+        self.study_draft()
+        for screen in self.screen_stack:
+            if isinstance(screen, WorkScreen):
+                screen.corpora_changed()
+        self.redraw()
 
-        if self.preparing:
-            self.say("a corpus is being prepared already")
-            return
-        self.run_worker(prepare(self), group="prepare")
+    def view_tokens(self, reference: str) -> None:
+        """Show how the draft's tokenizer cuts the beginning of a corpus."""
+        from tui_gpt.workbench.tokens_screen import TokensScreen
+
+        self.push_screen(TokensScreen(reference, self.draft.config.data.tokenizer))
 
     # ── leaving ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -47,8 +47,8 @@ def read_facts(reference: str, tokenizer: str, val_fraction: float, corpus_dir: 
     vocab = vocab_size_of(tokenizer)
     try:
         source = find_corpus(reference, corpus_dir)
-        prepared = _prepared(source.name, tokenizer, corpus_dir)
-        preview = _preview(source)
+        prepared = newest_shards(tokenizer, corpus_dir).get(source.name)
+        preview = _preview(source, reference, corpus_dir)
         size, documents = source.size_bytes(), source.count() if source.counts_at_once() else None
     except UserError as error:
         return CorpusFacts(reference, tokenizer, vocab_size=vocab, problem=str(error))
@@ -79,13 +79,20 @@ def bytes_per_token(tokenizer: str) -> float:
     return max(1.0, 2.6 + 0.285 * math.log2(max(vocab, 2) / 1024))
 
 
-def _preview(source: Source) -> str:
-    from tui_gpt.corpora.sources import Stories
+def _preview(source: Source, reference: str, corpus_dir: Path) -> str:
+    from tui_gpt.corpora.mixtures import Mixture
+    from tui_gpt.corpora.sources import Folder, Stories, TextFile
 
     if isinstance(source, Stories):  # which need not be made for this
         from tui_gpt.corpora.stories import write_stories
 
         return "\n\n".join(story.text for story in islice(write_stories(0.01, source.seed), 8))
+    if isinstance(source, Mixture):
+        share = PREVIEW_CHARACTERS // len(source.sources)
+        return "\n\n".join(_preview(each, each.name, corpus_dir)[:share] for each in source.sources)
+    files = source.files() if isinstance(source, Folder) else [source.path] if isinstance(source, TextFile) else []
+    if any(".parquet" in file.name for file in files):
+        return _preview_from_child(reference, corpus_dir)
     parts: list[str] = []
     characters = 0
     for piece in source.pieces():
@@ -96,18 +103,24 @@ def _preview(source: Source) -> str:
     return "".join(parts)[:PREVIEW_CHARACTERS]
 
 
-def _prepared(name: str, tokenizer: str, corpus_dir: Path) -> ShardsInfo | None:
-    """What the newest shards of this corpus and tokenizer say of themselves."""
+def _preview_from_child(reference: str, corpus_dir: Path) -> str:
+    """Of what may be read by a library that this process must not load."""
+    from tui_gpt.workbench.chore_process import Work
+    from tui_gpt.workbench.chores import ask_now
+
+    return ask_now(Work(task="preview", reference=reference, corpus_dir=str(corpus_dir)), str)
+
+
+def newest_shards(tokenizer: str, corpus_dir: Path) -> dict[str, ShardsInfo]:
+    """What the newest shards that `tokenizer` made of each corpus say of themselves, by the corpus's name."""
     from tui_gpt.corpora import ShardsInfo, cache_dir
 
-    metas = sorted(
-        (cache_dir(corpus_dir) / "shards").glob("*/meta.json"), key=lambda path: path.stat().st_mtime, reverse=True
-    )
-    for meta in metas:
+    found: dict[str, tuple[float, ShardsInfo]] = {}
+    for meta in (cache_dir(corpus_dir) / "shards").glob("*/meta.json"):
         try:
-            info = msgspec.json.decode(meta.read_bytes(), type=ShardsInfo)
+            made, info = meta.stat().st_mtime, msgspec.json.decode(meta.read_bytes(), type=ShardsInfo)
         except (OSError, msgspec.DecodeError):
             continue
-        if info.name == name and info.tokenizer == tokenizer:
-            return info
-    return None
+        if info.tokenizer == tokenizer and made >= found.get(info.name, (0.0, info))[0]:
+            found[info.name] = made, info
+    return {name: info for name, (_, info) in found.items()}

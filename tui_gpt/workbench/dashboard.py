@@ -13,6 +13,7 @@ from tui_gpt.config import PURPOSES, Field
 from tui_gpt.errors import UserError
 from tui_gpt.workbench import actions, steering
 from tui_gpt.workbench.canvas import Row, Span, row
+from tui_gpt.workbench.corpus_work import prepare
 from tui_gpt.workbench.draft import PRESET_NAMES, check_text, flat, written
 from tui_gpt.workbench.layout import PaneArea, fits_grid
 from tui_gpt.workbench.memory import SMOOTHING
@@ -25,8 +26,8 @@ from tui_gpt.workbench.panes.loss import LossPane
 from tui_gpt.workbench.panes.pane import Pane
 from tui_gpt.workbench.panes.run import RunPane
 from tui_gpt.workbench.panes.samples import SamplesPane
-from tui_gpt.workbench.screen import Bar, Choice, WorkScreen, path_items
-from tui_gpt.workbench.text import one_line, size
+from tui_gpt.workbench.screen import Bar, Choice, WorkScreen
+from tui_gpt.workbench.text import one_line
 
 PANES: tuple[type[Pane], ...] = (
     *(ConfigPane, CorpusPane, LossPane, ThroughputPane, GradientPane),
@@ -100,7 +101,7 @@ class Dashboard(WorkScreen):
         if self.active == "config":
             items += [("activate", "edit"), ("reset", "reset"), ("editor", "editor"), ("save", "save")]
         elif self.active == "corpus":
-            items += [("activate", "choose"), ("prepare", "prepare")]
+            items += [("activate", "choose"), ("prepare", "prepare"), ("tokens", "tokens")]
         elif self.active == "loss":
             items += [("log_y", "log-y"), ("smoother", "smooth"), ("axis", "x axis")]
         elif self.pane.can_filter:
@@ -279,35 +280,13 @@ class Dashboard(WorkScreen):
         self.workbench.pick("Preset", choices, chosen, current=draft.config.preset)
 
     def action_choose_corpus(self) -> None:
-        from tui_gpt.corpora import list_corpora
-
-        draft = self.workbench.draft
-        try:
-            entries = list_corpora(self.workbench.corpus_dir)
-        except UserError as error:
-            self.workbench.say(str(error), "error")
-            return
-        choices: list[Choice] = []
-        for entry in entries:
-            about = entry.description + (f" · {size(entry.size_bytes)}" if entry.size_bytes else "")
-            about += f" · not here: {entry.how}" if entry.kind == "absent" else ""
-            choices.append((entry.name, about, entry.name))
-
-        def chosen(value: object) -> None:
-            text = str(value)
-            self.workbench.edit_draft(lambda: draft.set("data.corpus", text.rstrip("/") or text))
-
-        self.workbench.pick(
-            "Corpus",
-            choices,
-            chosen,
-            current=draft.config.data.corpus,
-            more=path_items,
-            hint="a name, or a path from / ~ or ./ · tab completes · enter chooses",
-        )
+        self.workbench.show_screen("corpora")
 
     def action_prepare(self) -> None:
-        self.workbench.prepare_corpus()
+        prepare(self.workbench, self.workbench.draft.config.data.corpus)
+
+    def action_tokens(self) -> None:
+        self.workbench.view_tokens(self.workbench.draft.config.data.corpus)
 
     def action_reset(self) -> None:
         pane = self.pane

@@ -46,7 +46,7 @@ class _List(Canvas):
 
 
 class Picker(ModalScreen[object]):
-    """Choose one of `items` by typing a part of it. `more` gives further items for what is typed (paths)."""
+    """Choose one of `items` by typing a part of it."""
 
     BINDINGS = [
         Binding("escape", "leave", show=False),
@@ -63,11 +63,13 @@ class Picker(ModalScreen[object]):
         items: Sequence[Item],
         *,
         current: object = None,
-        more: Callable[[str], Sequence[tuple[str, str, object]]] | None = None,
         hint: str = "type to find · enter chooses · esc leaves",
+        placeholder: str = "",
     ) -> None:
         super().__init__()
-        self._title, self._items, self._more, self._hint = title, list(items), more, hint
+        self._title, self._items, self._hint = title, list(items), hint
+        self._placeholder = placeholder
+        self._problem = ""  # what is wrong with what was chosen, said in the place of the rule
         self._found = list(items)
         self._top = 0
         self._cursor = next((index for index, item in enumerate(items) if item.value == current), 0)
@@ -75,7 +77,7 @@ class Picker(ModalScreen[object]):
     def compose(self) -> ComposeResult:
         with Vertical(id="picker"):
             self._list = _List(id="picker-list")
-            self._input = Input(id="picker-input", compact=True)
+            self._input = Input(placeholder=self._placeholder, id="picker-input", compact=True)
             self._input.cursor_blink = False
             yield self._list
             yield self._input
@@ -84,13 +86,15 @@ class Picker(ModalScreen[object]):
         self._input.focus()
 
     def rows(self, width: int, height: int) -> list[Row]:
-        room = max(1, height - 4)
+        said = wrap(f"✗ {self._problem}", width - 4, limit=4) if self._problem else []
+        room = max(1, height - 4 - max(0, len(said) - 1))
         self._cursor = max(0, min(self._cursor, len(self._found) - 1))
         self._top = max(0, min(self._top, self._cursor, len(self._found) - room), self._cursor - room + 1)
         detail = max((len(item.detail) for item in self._found), default=0)
         wide = max((len(item.label) for item in self._found), default=0) + 2
         wide = min(wide, max((width - 4) // 2, width - 4 - detail))
-        body: list[Row] = [row(("> ", "accent")), row(("─" * (width - 4), "faint"))]
+        body: list[Row] = [row(("> ", "accent"))]
+        body += [row((line, "bad")) for line in said] or [row(("─" * (width - 4), "faint"))]
         for index, item in enumerate(self._found[self._top : self._top + room], self._top):
             label = cut(one_line(item.label), wide - 1).ljust(wide)
             if index == self._cursor:
@@ -111,28 +115,33 @@ class Picker(ModalScreen[object]):
         )
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        more = as_items(self._more(event.value)) if self._more else []
-        self._found = more or matching(self._items, event.value)
+        self._problem = ""
+        self._found = self.fitting(event.value)
         self._cursor = 0
         self._list.redraw()
 
+    def fitting(self, text: str) -> list[Item]:
+        """What is offered for the text that is typed."""
+        return matching(self._items, text)
+
     def on_input_submitted(self) -> None:
         if self._found:
-            self.dismiss(self._found[self._cursor].value)
+            self.choose(self._found[self._cursor])
+
+    def choose(self, item: Item) -> None:
+        self.dismiss(item.value)
 
     def click(self, y: int) -> None:
         index = self._top + y - 3
         if 0 <= index < len(self._found):
-            self.dismiss(self._found[index].value)
+            self.choose(self._found[index])
 
     def action_move(self, by: int) -> None:
         self._cursor = max(0, min(self._cursor + by, len(self._found) - 1))
         self._list.redraw()
 
     def action_complete(self) -> None:
-        if self._found and self._more and self._input.value:
-            self._input.value = self._found[self._cursor].label
-            self._input.cursor_position = len(self._input.value)
+        """Nothing: what is typed here is no beginning. But tab stays in the input."""
 
     def action_leave(self) -> None:
         self.dismiss(None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from tui_gpt.workbench.app import Workbench
 
 Choice = tuple[str, str, object]  # a picker's line: label, detail, value
-SCREENS = (("dashboard", "Dashboard"), ("runs", "Runs"), ("talk", "Talk"))
+SCREENS = (("dashboard", "Dashboard"), ("runs", "Runs"), ("talk", "Talk"), ("corpora", "Corpora"))
 
 
 class Bar(Canvas):
@@ -62,6 +61,9 @@ class WorkScreen(Screen[None]):
 
     async def look(self) -> None:
         """Read what only this screen shows; called at each beat while it is in front."""
+
+    def corpora_changed(self) -> None:
+        """Read the corpora again, on the screen that shows them."""
 
     def choose(self, folder: RunFolder) -> None:
         """Turn to this run, on the screen that can."""
@@ -221,26 +223,3 @@ class WorkScreen(Screen[None]):
 
     def action_bottom(self) -> None:
         self.move_to(end=True)
-
-
-def path_items(text: str, *, limit: int = 200) -> list[Choice]:
-    """What a path that is being typed can go on to: folders and texts; nothing unless it looks like a path."""
-    if not text.startswith(("/", "~", "./", "../")):
-        return []
-    head, _, tail = text.rpartition("/")
-    folder = Path(head + "/").expanduser()
-    try:
-        names = sorted(
-            f"{entry.name}/" if entry.is_dir() else entry.name
-            for entry in folder.iterdir()
-            if entry.name.startswith(tail) and (tail.startswith(".") or not entry.name.startswith("."))
-        )
-    except OSError as error:
-        return [(text, (error.strerror or "cannot be read").lower(), text)]
-    found: list[Choice] = [
-        (f"{head}/{name}", "folder" if name.endswith("/") else "", f"{head}/{name}") for name in names[:limit]
-    ]
-    whole = Path(text).expanduser()
-    if whole.exists() and not any(label == text for label, _, _ in found):
-        found.insert(0, (text, "this folder" if whole.is_dir() else "this file", text))
-    return found or [(text, "nothing there begins so", text)]

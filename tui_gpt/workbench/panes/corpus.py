@@ -17,7 +17,8 @@ class CorpusPane(ScrollPane):
     number, key, title = 2, "corpus", "Corpus"
 
     def note(self) -> Row:
-        return row((self.workbench.preparing, "accent")) if self.workbench.preparing else ()
+        chore = self.workbench.chore
+        return row((chore.briefly, "accent")) if chore else ()
 
     def content(self, width: int, lines: int) -> Sequence[Sequence[Span]]:
         facts = self.workbench.facts
