@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import msgspec
 import torch
 
 from tui_gpt.checkpoints import manifest
 from tui_gpt.config import to_dict, to_toml
-from tui_gpt.errors import ConfigError
 from tui_gpt.run.folder import write_atomically
 from tui_gpt.run.messages import Ended, Failure
+from tui_gpt.training import engine
 from tui_gpt.training.guard import MAX_IN_A_ROW, Anomaly
 
 if TYPE_CHECKING:
@@ -91,23 +90,8 @@ def split_smaller(trainer: Trainer) -> None:
     """Half the micro-batch, twice the accumulation: the same step in less memory. Raises ConfigError at one."""
     trainer.model.zero_grad(set_to_none=True)
     trainer.next_batch = None
-    training, sequences = trainer.config.training, trainer.config.sequences_per_step
-    smaller = [n for n in range(1, training.micro_batch_size // 2 + 1) if sequences % n == 0]
-    if not smaller:
-        raise ConfigError(
-            f"a micro-batch of one sequence of {trainer.config.model.context_length} tokens does not fit into memory",
-            where="training.micro_batch_size",
-            do="Set training.activation_checkpointing=true, a shorter model.context_length or a smaller model",
-        )
+    trainer.config, said = engine.split_smaller(trainer.config)
     if trainer.compute.device.type == "cuda":
         torch.cuda.empty_cache()
-    micro, accumulation = smaller[-1], sequences // smaller[-1]
-    trainer.control.notice(
-        "out_of_memory",
-        f"out of memory: micro_batch_size {training.micro_batch_size} becomes {micro} and accumulation_steps"
-        f" {accumulation}; the step stays the same",
-        level="warning",
-    )
-    training = msgspec.structs.replace(training, micro_batch_size=micro, accumulation_steps=accumulation)
-    trainer.config = msgspec.structs.replace(trainer.config, training=training)
+    trainer.control.notice("out_of_memory", said, level="warning")
     write_atomically(trainer.folder.config, to_toml(to_dict(trainer.config)).encode())

@@ -14,31 +14,28 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
-import numpy as np
 import torch
 
 from tui_gpt.checkpoints import manifest
 from tui_gpt.checkpoints.state import TrainingProgress, load_state, load_weights, snapshot
 from tui_gpt.config import Config, Duration, build, read_toml
 from tui_gpt.config.estimates import flops_per_token
-from tui_gpt.errors import ConfigError
-from tui_gpt.model import GPT
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import Ended, Eval, Metrics, Sample, State, finite
 from tui_gpt.sampling import SamplingOptions, generate
 from tui_gpt.sampling.generate import prompt_tokens
-from tui_gpt.training.batches import Batches, Micro, to_device
-from tui_gpt.training.compute import Compute, is_out_of_memory
+from tui_gpt.training.batches import Micro, to_device
+from tui_gpt.training.compute import Compute
 from tui_gpt.training.control import Control
+from tui_gpt.training.engine import build_engine, compiled_or_not, until_it_fits
 from tui_gpt.training.evaluation import evaluate
-from tui_gpt.training.guard import Anomaly, Guard
-from tui_gpt.training.optimizers import make_optimizers
+from tui_gpt.training.guard import Anomaly
 from tui_gpt.training.preparation import Prepared
 from tui_gpt.training.recorder import Recorder, Stopwatch
 from tui_gpt.training.recovery import answer, split_smaller
 from tui_gpt.training.schedules import learning_rate, progress_after_warmup
 from tui_gpt.training.steering import obey_all, stop
-from tui_gpt.training.step import Stepper, Taken
+from tui_gpt.training.step import Taken
 
 T = TypeVar("T")
 
@@ -60,25 +57,7 @@ class Trainer:
         self.config = config = prepared.config
         self.shards = prepared.shards
         self.tokenizer = prepared.shards.tokenizer
-        torch.manual_seed(config.training.seed)
-        self.model = GPT(config.model, self.tokenizer.vocab_size).to(compute.device)
-        self.model.checkpoint_activations = config.training.activation_checkpointing
-        self.model.train()
-        self.stepper = Stepper(
-            model=self.model,
-            optimizers=make_optimizers(self.model, config.optimizer),
-            scaler=compute.scaler(),
-            guard=Guard(
-                compute.device,
-                holds_spikes=config.training.on_anomaly != "warn",
-                overflow_is_usual=compute.precision == "fp16",
-            ),
-            autocast=compute.autocast,
-            grad_clip=config.optimizer.grad_clip,
-            seed_dropout=self._seed_dropout,
-            compiled=torch.compile(self.model) if compute.compile else None,
-        )
-        self.batches = Batches.of(self.shards, config)
+        self.model, self.stepper, self.batches = build_engine(config, prepared.shards, compute)
         self.duration = Duration.parse(config.training.duration)
         self.total_steps = self._steps_of(config)
         self.progress = TrainingProgress(step=0, tokens=0, elapsed_seconds=0.0)
@@ -149,18 +128,11 @@ class Trainer:
         """The first step rehearsed: compilation, shapes and peak memory are known before the clock starts."""
         self.control.enter("starting", "compiling" if self.compute.compile else "trying the first batch")
         started = time.perf_counter()
-        try:
-            self._fitted(self._rehearse)
-        except ConfigError:
-            raise
-        except Exception as error:
-            if self.stepper.compiled is None:
-                raise
-            self.control.notice(
-                "degraded", f"torch.compile failed, so the run goes on without it: {error!r:.300}", level="warning"
-            )
-            self.stepper.compiled = None
-            self._fitted(self._rehearse)
+        compiled_or_not(
+            self.stepper,
+            lambda: self._fitted(self._rehearse),
+            lambda why: self.control.notice("degraded", why, level="warning"),
+        )
         if self.compute.device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - started
@@ -175,14 +147,7 @@ class Trainer:
         self.stepper.rehearse(step, self.fetch(step))
 
     def _fitted(self, action: Callable[[], T]) -> T:
-        """The action's result; while it runs out of memory, the step is split smaller and the action repeated."""
-        while True:
-            try:
-                return action()
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-            split_smaller(self)
+        return until_it_fits(action, lambda: split_smaller(self))
 
     # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -292,11 +257,6 @@ class Trainer:
         batch = self.fetch(step)
         self.window_wait += time.perf_counter() - started
         return batch
-
-    def _seed_dropout(self, step: int, micro_step: int) -> None:
-        if self.config.model.dropout:
-            key = np.random.SeedSequence((self.config.training.seed, step, 0, micro_step))
-            torch.manual_seed(int(key.generate_state(1)[0]))
 
     def _norms_are_due(self, step: int) -> bool:
         """At the first logged step in each stretch of `norms_every` steps."""
