@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +22,13 @@ from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, fsync, load_mo
 from tui_gpt.config import Config, to_dict, to_toml
 from tui_gpt.corpora import Tokenizer, load_tokenizer, make_tokenizer
 from tui_gpt.corpora.tokenizer_making import from_vocabulary
-from tui_gpt.errors import CheckpointError, UserError, reason
+from tui_gpt.errors import CheckpointError, reason
 from tui_gpt.model import huggingface
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder, write_atomically
 from tui_gpt.run.journal import JournalWriter
-from tui_gpt.run.messages import Event, Exchanged, Failure, Progress, Refused, RunInfo, Status
-from tui_gpt.run.process import Channel
+from tui_gpt.run.messages import Event, Exchanged, RunInfo, Status
+from tui_gpt.run.process import Channel, answer
 from tui_gpt.run.supervisor import take_lock
 
 TOKENIZER = "tokenizer.json"
@@ -42,23 +40,12 @@ Say = Callable[[str], object]
 
 def import_folder(channel: Channel, source: str, runs: str, name: str) -> None:
     """Entry point: make a run of a Hugging Face folder; answer with `Exchanged`, its path the run's, or `Refused`."""
-    _answer(channel, lambda say: _import(Path(source), Path(runs), name, say))
+    answer(channel, lambda say: _import(Path(source), Path(runs), name, say))
 
 
 def export_folder(channel: Channel, checkpoint: str, target: str) -> None:
     """Entry point: write a checkpoint as a Hugging Face folder; answer with `Exchanged`, or `Refused`."""
-    _answer(channel, lambda say: _export(Path(checkpoint), Path(target), say))
-
-
-def _answer(channel: Channel, work: Callable[[Say], Exchanged]) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of the cleaning up
-    try:
-        channel.send(work(lambda text: channel.send(Progress(state="starting", phase=text))))
-    except UserError as error:
-        channel.send(Refused(id="", failure=Failure.of(error)))
-    except OSError as error:
-        failure = Failure(what=f"cannot be read or written: {reason(error)}", where=str(error.filename or ""))
-        channel.send(Refused(id="", failure=failure))
+    answer(channel, lambda say: _export(Path(checkpoint), Path(target), say))
 
 
 # ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -24,6 +24,7 @@ COMMANDS = {
     "import": "exchange",
     "export": "exchange",
     "corpus": "corpus",
+    "bench": "bench",
     "doctor": "doctor",
 }
 

@@ -9,10 +9,10 @@ from tui_gpt.cli.follow import number
 from tui_gpt.cli.options import Workspace, command, json_option, print_json
 from tui_gpt.cli.sample import find_checkpoint
 from tui_gpt.cli.train import from_here
+from tui_gpt.cli.worker import ask
 from tui_gpt.corpora import check_corpus
 from tui_gpt.errors import CheckpointError
-from tui_gpt.run.messages import Eval, Refused
-from tui_gpt.run.process import spawn
+from tui_gpt.run.messages import Eval
 
 
 @command("eval")
@@ -27,18 +27,18 @@ def eval_command(
     """Score a checkpoint: loss, perplexity and bits per byte over a whole split."""
     checkpoint = find_checkpoint(reference, workspace)
     wanted = check_corpus(from_here(corpus), workspace.corpus) if corpus else ""
-    process, channel = spawn(
-        "tui_gpt.training.scoring:score", str(checkpoint), wanted, split, str(workspace.corpus), device
+    message = ask(
+        "tui_gpt.training.scoring:score",
+        str(checkpoint),
+        wanted,
+        split,
+        str(workspace.corpus),
+        device,
+        kind=Eval,
+        mistake=CheckpointError,
+        where=str(checkpoint),
+        say=lambda phase: None,
     )
-    try:
-        while not isinstance(message := channel.receive(None), Eval):
-            if isinstance(message, Refused):
-                failure = message.failure
-                raise CheckpointError(failure.what, where=failure.where, do=failure.do)
-    except EOFError:
-        raise CheckpointError("could not be scored: the scorer ended without a word", where=str(checkpoint)) from None
-    finally:
-        process.join()
     if as_json:
         print_json({"checkpoint": str(checkpoint), "split": split} | msgspec.to_builtins(message))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 from pathlib import Path
 
 import click
@@ -11,10 +10,10 @@ import msgspec
 
 from tui_gpt.cli.options import Workspace, command, json_option, print_json
 from tui_gpt.cli.sample import find_checkpoint
+from tui_gpt.cli.worker import ask
 from tui_gpt.errors import CheckpointError
 from tui_gpt.run.folder import check_name
-from tui_gpt.run.messages import Exchanged, Progress, Refused
-from tui_gpt.run.process import spawn
+from tui_gpt.run.messages import Exchanged
 
 
 @command("import")
@@ -58,21 +57,11 @@ def export_command(workspace: Workspace, reference: str, target: Path, as_json: 
 
 def _converted(work: str, *arguments: str) -> Exchanged:
     """What the process that converts makes; its words go to stderr. Raises CheckpointError."""
-    answer = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: the terminal's Ctrl-C is for us to pass on
-    process, channel = spawn(f"tui_gpt.checkpoints.exchange:{work}", *arguments)
-    signal.signal(signal.SIGINT, answer)
-    try:
-        while not isinstance(message := channel.receive(None), Exchanged):
-            if isinstance(message, Refused):
-                failure = message.failure
-                raise CheckpointError(failure.what, where=failure.where, do=failure.do)
-            if isinstance(message, Progress):
-                click.echo(message.phase, err=True)
-    except EOFError:
-        raise CheckpointError("could not be converted: the process ended without a word", where=arguments[0]) from None
-    except KeyboardInterrupt:
-        process.terminate()  # which it cleans up after
-        raise
-    finally:
-        process.join()
-    return message
+    return ask(
+        f"tui_gpt.checkpoints.exchange:{work}",
+        *arguments,
+        kind=Exchanged,
+        mistake=CheckpointError,
+        where=arguments[0],
+        say=lambda phase: click.echo(phase, err=True),
+    )

@@ -322,6 +322,82 @@ class Exchanged(Message, frozen=True):
     format: str
 
 
+class Measured(Message, frozen=True, omit_defaults=False):
+    """What was measured: which model on which machine. Shares are of the time, 0 to 1.
+
+    notes: what is not as the config asked, or as one would expect, and why.
+    """
+
+    device: str
+    precision: str
+    compiled: bool
+    threads: int
+    preset: str
+    corpus: str
+    parameters: int
+    context_length: int
+    notes: tuple[str, ...]
+
+
+class Bench(Measured, frozen=True, omit_defaults=False):
+    """How fast a run would go: the real engine on its corpus.
+
+    peak_source: what mfu is measured against. doubling_gain: tokens a second at twice the micro-batch against those at
+    one, None where that was not measured. What could not be measured is None, and a note says why.
+    """
+
+    micro_batch_size: int
+    accumulation_steps: int
+    tokens_per_step: int
+    steps: int  # measured, after a warm-up
+    tokens_per_second: float  # of the median step
+    step_p5_ms: float
+    step_p50_ms: float
+    step_p95_ms: float
+    mfu: float
+    peak_flops_per_second: float
+    peak_source: str
+    memory_peak_bytes: int
+    memory_limit_bytes: int  # what the process could have
+    data_wait_share: float
+    optimizer_share: float
+    checkpoint_stall_ms: float  # what the steps wait for: the copy to host memory
+    checkpoint_write_ms: float | None  # meanwhile, in a thread
+    checkpoint_bytes: int
+    generation_tokens_per_second: float  # one text at a time
+    doubling_gain: float | None
+    verdict: str
+
+
+class BatchTried(Message, frozen=True, omit_defaults=False):
+    """A micro-batch size, and what a step of it costs; None where it did not fit."""
+
+    micro_batch_size: int
+    accumulation_steps: int  # with which the step keeps its sequences, where it divides them
+    fits: bool
+    pass_ms: float | None = None  # one micro-batch, forward and backward
+    tokens_per_second: float | None = None
+    memory_peak_bytes: int | None = None
+
+
+class BatchSearch(Measured, frozen=True, omit_defaults=False):
+    """The micro-batch sizes tried, smallest first, what ended the search, and the fastest of them.
+
+    `overrides` set that one; `overrides_keeping_step` the fastest of those with which a step has the tokens that the
+    config gives it.
+    """
+
+    sizes: tuple[BatchTried, ...]
+    largest_micro_batch_size: int
+    ended_by: Literal["memory", "memory budget", "time", "bound"]
+    reason: str
+    recommended_micro_batch_size: int
+    recommended_accumulation_steps: int
+    overrides: str
+    tokens_per_step: int  # with them
+    overrides_keeping_step: str
+
+
 class Refused(Message, frozen=True):
     """What was asked cannot be done, and why."""
 

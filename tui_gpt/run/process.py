@@ -11,7 +11,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import select
+import signal
+import sys
 import threading
+from collections.abc import Callable
 from importlib import import_module
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
@@ -19,7 +22,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from tui_gpt.run.messages import Message
+from tui_gpt.errors import UserError, reason
+from tui_gpt.run.messages import Failure, Message, Progress, Refused
 
 # Idle OpenMP threads spin by default, each stealing a core from whoever else would use it. pico on 2 cores, ms a step:
 # alone 57 by default, 63 at 10,000 spins, 110 passive; beside another 2-thread trainer 5,900, 446 and 223.
@@ -93,6 +97,28 @@ def spawn(
     process.start()
     theirs.close()
     return process, Channel(ours)
+
+
+def answer(channel: Channel, work: Callable[[Callable[[str], None]], Message]) -> None:
+    """Do `work` in a process that was started for it, and send what it returns, or `Refused` with the user's mistake.
+
+    `work` is given a function that tells what it is doing. Terminated, or with nobody left to tell, it ends, and cleans
+    up on the way.
+    """
+    for sig in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sig, lambda number, _: sys.exit(128 + number))
+
+    def say(phase: str) -> None:
+        if not channel.send(Progress(state="starting", phase=phase)):
+            sys.exit(1)
+
+    try:
+        channel.send(work(say))
+    except UserError as error:
+        channel.send(Refused(id="", failure=Failure.of(error)))
+    except OSError as error:
+        failure = Failure(what=f"cannot be read or written: {reason(error)}", where=str(error.filename or ""))
+        channel.send(Refused(id="", failure=failure))
 
 
 def _enter(entry: str, connection: Connection, kept: InheritedFd | None, log: str, arguments: tuple) -> None:

@@ -66,6 +66,13 @@ def _dropout_seeder(config: Config) -> Callable[[int, int], None]:
     return seed_dropout
 
 
+def fresh_compilation(stepper: Stepper) -> None:
+    """Forget what was compiled, so that another micro-batch is compiled for its own shape, not for any."""
+    if stepper.compiled is not None:
+        torch.compiler.reset()
+        stepper.compiled = torch.compile(stepper.model)
+
+
 def compiled_or_not(stepper: Stepper, rehearse: Callable[[], None], say: Callable[[str], None]) -> None:
     """Rehearse a step; where torch.compile is what fails, say so and do without it."""
     try:
