@@ -80,6 +80,8 @@ def test_the_parts_of_a_step_add_up_and_a_longer_step_amortises_its_update() -> 
     assert times.whole == pytest.approx([1.0, 1.0]) and times.share(times.update) == pytest.approx(0.5)
     assert times.tokens_per_second(100, 2) == pytest.approx(200 / 1.0)
     assert times.tokens_per_second(100, 12) == pytest.approx(1200 / 3.0)
+    disturbed = StepTimes([0.1, 9.0, 0.1], [9.0, 0.4, 9.0], [0.5, 0.5, 9.0], accumulation_steps=2)
+    assert disturbed.fastest().tokens_per_second(100, 2) == pytest.approx(200 / 1.0)
 
 
 def test_marks_lie_in_the_order_they_were_made() -> None:
