@@ -2,7 +2,8 @@
 
     python -m tests.bench.recipe NANOGPT_CHECKOUT [--seeds 3]
 
-Both sides: 4 layers, 4 heads, 128 wide, context 64, 12 sequences a step, start-up included. Ours is the preset `pico`.
+Both sides: 4 layers, 4 heads, 128 wide, context 64, 12 sequences a step, start-up included. Ours is the preset `pico`;
+for the time to nanoGPT's loss, with the rates of `FAST`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from pathlib import Path
 from tests.bench.peers import nanogpt, ours, report
 
 PICO = ("data.tokenizer=char", "training.micro_batch_size=12", "sampling.every=0")
-FAST = (*PICO, "training.eval_every=0", "checkpoints.every=0", "training.log_every=10")
-FAST_STEPS = 230
+FAST = (  # so short a run learns most at higher rates
+    *PICO, "optimizer.learning_rate=0.01", "optimizer.embedding_lr_ratio=1", "optimizer.muon_learning_rate=0.03",
+    "optimizer.momentum=0.9", "training.eval_every=0", "checkpoints.every=0", "training.log_every=10",
+)  # fmt: skip
+FAST_STEPS = 200
 
 
 def main() -> None:
