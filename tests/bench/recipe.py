@@ -19,7 +19,7 @@ FAST = (  # so short a run learns most at higher rates
     *PICO, "optimizer.learning_rate=0.01", "optimizer.embedding_lr_ratio=1", "optimizer.muon_learning_rate=0.03",
     "optimizer.momentum=0.9", "training.eval_every=0", "checkpoints.every=0", "training.log_every=10",
 )  # fmt: skip
-FAST_STEPS = 200
+FAST_STEPS = 225
 
 
 def main() -> None:

@@ -86,6 +86,18 @@ def test_another_split_of_the_step_sees_the_same_tokens_and_differs_by_rounding_
     assert curves[0] == pytest.approx(curves[1], abs=1e-4)
 
 
+def test_a_run_resumed_at_another_split_goes_on_within_rounding(workspace: Path) -> None:
+    settings = ("training.duration=60", "model.dropout=0", "optimizer.name=muon")
+    whole, folder = start(workspace, *settings), start(workspace, *settings, stop_at=31)
+    assert ended(whole).state == "finished" and ended(folder).step == 31
+    resume(folder, {"training.micro_batch_size": 1, "training.accumulation_steps": 4})
+    assert ended(folder).state == "finished"
+    assert losses(folder) == pytest.approx(losses(whole), abs=1e-3)
+    assert {step: loss for step, loss in losses(folder).items() if step <= 31} == {
+        step: loss for step, loss in losses(whole).items() if step <= 31
+    }
+
+
 @pytest.mark.timeout(120 + 60 * TRIALS)
 @pytest.mark.parametrize("trial", range(TRIALS))
 def test_kill_9_at_a_random_moment_loses_no_step_and_no_bit(
