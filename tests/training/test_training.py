@@ -128,7 +128,9 @@ def test_presets_are_fitted_to_a_short_corpus_and_values_set_by_hand_are_not() -
     assert "8 steps" in notes[0]
     config, notes = fit(build({}), 30, by_hand={})
     assert (config.model.context_length, config.training.micro_batch_size, len(notes)) == (29, 1, 2)
-    config, notes = fit(build({"preset": "nano", "training": {"duration": 100}}), 10**6, by_hand={"training.duration": 100})
+    config, notes = fit(
+        build({"preset": "nano", "training": {"duration": 100}}), 10**6, by_hand={"training.duration": 100}
+    )
     assert config.schedule.warmup_steps == 10 and "a tenth" in notes[0]
     asked = override({}, ["training.micro_batch_size=16"])
     config, notes = fit(build(asked), 1000, by_hand=keys_of(asked))
