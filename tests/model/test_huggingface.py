@@ -104,8 +104,9 @@ class Replies:
     def __init__(self) -> None:
         self.messages: list[Message] = []
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> bool:
         self.messages.append(message)
+        return True
 
     @property
     def said(self) -> str:
