@@ -212,7 +212,10 @@ def _generation_speed(rig: Rig) -> float:
 
 
 def _doubling_gain(rig: Rig, times: StepTimes, spare_bytes: int) -> tuple[float | None, str]:
-    """Tokens a second at twice the micro-batch against those at one, in the fastest steps; None, and why, where that cannot be tried."""
+    """Tokens a second at twice the micro-batch against those at one, both of the fastest steps.
+
+    None, and why, where that cannot be tried.
+    """
     config, compute, engine = rig.config, rig.compute, rig.engine
     micro, accumulation = config.training.micro_batch_size, config.training.accumulation_steps
     double = with_micro_batch(config, 2 * micro, 1)
