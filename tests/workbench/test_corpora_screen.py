@@ -1,7 +1,10 @@
 """The list of corpora: chosen, filtered, fetched, cleaned and prepared by keys; what is heavy runs in real children."""
 
 import asyncio
+import re
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -146,6 +149,52 @@ async def test_a_fetch_that_fails_is_one_clear_line(opened, workspace, mirror):
         assert app.chore is None
 
 
+class _Stalls(BaseHTTPRequestHandler):
+    """Sends half of what it promised, and then nothing."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "1115394")
+        self.send_header("ETag", '"1"')
+        self.end_headers()
+        self.wfile.write(b"x" * 600_000)
+        self.wfile.flush()
+        self.server.released.wait()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def stalling(monkeypatch):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Stalls)
+    server.released = threading.Event()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("GPT_TUI_MIRROR", f"http://127.0.0.1:{server.server_port}")
+    yield
+    server.released.set()
+    server.shutdown()
+    server.server_close()
+
+
+async def test_a_fetch_says_how_far_it_is_and_what_arrived_stays_when_it_is_cancelled(opened, workspace, stalling):
+    async with opened() as (app, pilot):
+        await press(app, pilot, "2", "enter")
+        await mark(app, pilot, "shakespeare")
+        await press(app, pilot, "f")
+        await pilot.press("f")
+        while app.chore.fraction is None:
+            await asyncio.sleep(0.01)
+        app.redraw()
+        await pilot.pause()
+        assert re.search(r"fetching .* \d+%", text_of(app)) and "╌" in text_of(app).splitlines()[1]
+        await press(app, pilot, "x")
+        assert app.chore is None and app.chore_problem == ""
+        assert app.screen.current.kind == "to fetch"
+        (partial,) = (workspace / "corpus" / ".cache" / "fetched").glob("*.partial/*.txt.partial")
+        assert partial.stat().st_size > 0
+
+
 async def test_leaving_the_question_fetches_nothing(opened, workspace, mirror):
     async with opened() as (app, pilot):
         await press(app, pilot, "2", "enter")
@@ -217,6 +266,27 @@ async def test_a_path_is_completed_refused_in_place_and_chosen(opened, corpus, w
         await press(app, pilot, "enter")
         assert app.screen.place == "dashboard"
         assert app.draft.config.data.corpus == str(workspace / "far" / "away.txt")
+
+
+async def test_a_mixture_is_written_checked_and_listed(opened, corpus):
+    async with opened() as (app, pilot):
+        await press(app, pilot, "2", "enter")
+        await mark(app, pilot, "0.7 NAME + 0.3 NAME")
+        await press(app, pilot, "enter", *"tiny + mine", "enter")
+        assert "write 0.7 NAME + 0.3 NAME" in text_of(app)  # refused while it is typed
+        app.screen.query_one(Input).value = "1 tiny + 3 mine"
+        await press(app, pilot, "enter")
+        assert app.draft.config.data.corpus == "0.25 tiny + 0.75 mine"
+        await press(app, pilot, "2", "enter")
+        assert "mixture" in marked_row(app, "● 0.25 tiny + 0.75 mine")
+        assert "A language model" in text_of(app) and "some text of mine" in text_of(app)
+
+
+async def test_of_a_long_path_the_end_is_shown(opened, corpus):
+    async with opened(size=(80, 24)) as (app, pilot):
+        app.draft.set("data.corpus", str(corpus / "letters"))
+        await press(app, pilot, "2", "enter")
+        assert "corpus/letters" in text_of(app).splitlines()[4]
 
 
 async def test_one_thing_at_a_time_and_a_key_cancels_it(opened, workspace, monkeypatch):

@@ -137,8 +137,10 @@ def test_without_a_terminal_it_says_so_and_returns_2(workspace):
     assert "Traceback" not in done.stderr
 
 
-def test_a_run_drawn_with_charts_loads_neither_torch_nor_numpy(workspace):
+def test_charts_corpora_and_tokens_load_neither_torch_nor_numpy(workspace):
     fake_run.running(workspace / "runs", steps=60).unlock()
+    (workspace / "configs").mkdir()
+    (workspace / "configs" / "draft.toml").write_text('[data]\ncorpus = "tiny"\n')
     script = """
 import asyncio, sys
 from pathlib import Path
@@ -148,12 +150,18 @@ async def main():
     app = Workbench(Path(sys.argv[1]), run="pico")
     async with app.run_test(size=(120, 40)) as pilot:
         await app._beat()
-        await pilot.press("]")
-        await pilot.press("]")
+        for key in "]]]":
+            await pilot.press(key)
+        while not app.screen.every:
+            await asyncio.sleep(0.01)
+        for key in ("c", "escape", "o", "escape", "v"):
+            await pilot.press(key)
+        while app.screen.tokens is None:
+            await asyncio.sleep(0.01)
         await pilot.pause()
 
 asyncio.run(main())
-heavy = [name for name in ("torch", "numpy", "tokenizers", "tiktoken") if name in sys.modules]
+heavy = [name for name in ("torch", "numpy", "tokenizers", "tiktoken", "pyarrow") if name in sys.modules]
 print(heavy, "tui_gpt.workbench.chart" in sys.modules)
 """
     done = subprocess.run(

@@ -245,7 +245,7 @@ class CorporaScreen(WorkScreen):
             self._take(line.name)
 
     def _take(self, reference: str) -> None:
-        draft = self.workbench.draft
+        draft, self.selected = self.workbench.draft, ""  # next time the cursor is on it
         self.workbench.edit_draft(lambda: draft.set("data.corpus", reference))
         self.workbench.show_screen("dashboard")
 

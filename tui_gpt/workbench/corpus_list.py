@@ -19,6 +19,7 @@ from tui_gpt.workbench.text import cut, one_line, short, size, width_of
 if TYPE_CHECKING:
     from tui_gpt.corpora import CorpusEntry, ShardsInfo, Source
 
+Kind = Literal["bundled", "file", "folder", "fetched", "made", "mixture", "to fetch", "pattern", "path"]
 PATTERN_LICENCES = {"gutenberg": "public domain in the USA", "hf": "on its card", "stories": "MIT"}
 MIXTURE = "0.7 NAME + 0.3 NAME"
 PATH = "a path…"
@@ -29,7 +30,7 @@ class CorpusLine:
     """One corpus. `kind`: what it is here, or how it could be had; figures are None where they are not known."""
 
     name: str
-    kind: Literal["bundled", "file", "folder", "fetched", "made", "to fetch", "pattern", "path"]
+    kind: Kind
     about: str = ""
     good_for: str = ""
     licence: str = ""
@@ -73,15 +74,15 @@ def matching(lines: list[CorpusLine], needle: str) -> list[CorpusLine]:
 
 
 def _line(entry: CorpusEntry, shards: dict[str, ShardsInfo], corpus_dir: Path) -> CorpusLine:
-    kind: Literal["bundled", "file", "folder", "fetched", "made", "to fetch"] = (
-        "to fetch" if entry.kind == "absent" else entry.kind
-    )
+    from tui_gpt.corpora.catalogue import KNOWN
+
+    kind: Kind = "to fetch" if entry.kind == "absent" else entry.kind
     about = CorpusLine(
         entry.name,
         kind,
         entry.description,
         entry.good_for,
-        entry.licence,
+        entry.licence or (KNOWN["stories"].licence if kind == "made" else ""),
         entry.source,
         "" if entry.kind == "absent" else entry.path,
         entry.size_bytes,
@@ -90,15 +91,20 @@ def _line(entry: CorpusEntry, shards: dict[str, ShardsInfo], corpus_dir: Path) -
 
 
 def _elsewhere(chosen: str, shards: dict[str, ShardsInfo], corpus_dir: Path) -> CorpusLine:
-    """The draft's corpus where the list does not hold it: a path, a mixture, or what is not there."""
+    """The draft's corpus where the list does not hold it: a path, a mixture, stories, or what is not there."""
     from tui_gpt.corpora import find_corpus
+    from tui_gpt.corpora.catalogue import GUTENBERG, HF
+    from tui_gpt.corpora.mixtures import Mixture
+    from tui_gpt.corpora.sources import Folder, Stories
 
     try:
         source = find_corpus(chosen, corpus_dir)
-        kind: Literal["folder", "file"] = "folder" if hasattr(source, "files") else "file"
+        kinds: list[tuple[type[Source], Kind]] = [(Mixture, "mixture"), (Stories, "made"), (Folder, "folder")]
+        kind: Kind = next((kind for each, kind in kinds if isinstance(source, each)), "file")
         about = CorpusLine(chosen, kind, source.description, size_bytes=source.size_bytes())
     except UserError as error:
-        return CorpusLine(chosen, "file", str(error))
+        fetchable = GUTENBERG.fullmatch(chosen) or HF.fullmatch(chosen)
+        return CorpusLine(chosen, "to fetch" if fetchable else "file", str(error))
     return _counted(about, shards, corpus_dir)
 
 
@@ -149,6 +155,12 @@ def _widths(width: int) -> tuple[int, list[tuple[str, int]], int]:
     return name, columns, rest - name - 2
 
 
+def _named(name: str, width: int) -> str:
+    """A name in so many cells; of a path the end says more than the beginning."""
+    text = one_line(name)
+    return "…" + text[-(width - 1) :] if "/" in text and width_of(text) > width else text
+
+
 def table_head(width: int) -> Row:
     name, columns, licence = _widths(width)
     spans = [("  " + "name".ljust(name) + "kind".ljust(KIND), "dim")]
@@ -173,7 +185,7 @@ def table_row(line: CorpusLine, width: int, *, selected: bool, chosen: bool) -> 
         }
         here, role = ("bright", "text") if line.is_here else ("text", "dim")
         numbers = "".join(figures[key].rjust(wide) for key, wide in columns)
-        label = (*fit(((one_line(line.name), here),), name - 1), (" ", "text"))
+        label = (*fit(((_named(line.name, name - 1), here),), name - 1), (" ", "text"))
         spans = (*mark, *label, (line.kind.ljust(KIND) + numbers, role), *about)
     if not selected:
         return spans
