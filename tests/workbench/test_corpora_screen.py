@@ -312,6 +312,7 @@ async def test_one_thing_at_a_time_and_a_key_cancels_it(opened, workspace, monke
         await app._beat()
         await pilot.pause()
         assert "preparing 25%" in text_of(app)  # it goes on, and the dashboard says so
+        assert "encoding stories 25%" in text_of(app).splitlines()[1]
         await pilot.press("2", "enter")
         await pilot.press("x")
         await settle(app, pilot)

@@ -99,7 +99,9 @@ class WorkScreen(Screen[None]):
         return sides(spans, row((right + " ", "dim")), width)
 
     def status_row(self, width: int) -> Row:
-        feed = self.workbench.feed
+        feed, chore = self.workbench.feed, self.workbench.chore
+        if feed is None and chore is not None:
+            return sides(row((" ● ", "good"), (one_line(chore.doing), "text")), row((f"{chore.bar} ", "accent")), width)
         if feed is None:
             config = self.workbench.draft.config
             return row(
