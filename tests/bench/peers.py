@@ -44,7 +44,7 @@ count = (len(tokens) - 1) // 64
 inputs, targets = tokens[: count * 64].view(count, 64), tokens[1 : count * 64 + 1].view(count, 64)
 with torch.no_grad():
     losses = [model(x, y)[1].item() * len(x) for x, y in zip(inputs.split(64), targets.split(64))]
-print("whole", sum(losses) / count, saved["iter_num"])
+print("whole", sum(losses) / count)
 """
 
 
@@ -67,8 +67,8 @@ def nanogpt(checkout: Path, steps: int, *, seed: int = 1337) -> Result:
     milliseconds = [float(found) for found in re.findall(r"time ([\d.]+)ms", done.stdout)]
     scored = subprocess.run(
         [sys.executable, "-c", _EVALUATE], cwd=checkout, capture_output=True, text=True, check=True
-    ).stdout.split()
-    return Result(seconds, 768e3 / statistics.median(milliseconds), float(scored[1]))
+    ).stdout
+    return Result(seconds, 768e3 / statistics.median(milliseconds), float(scored.split("whole ")[1].split()[0]))
 
 
 def ours(corpus: Path, steps: int, *overrides: str) -> Result:

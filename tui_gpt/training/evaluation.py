@@ -19,6 +19,8 @@ from torch import Tensor
 from tui_gpt.model import GPT
 from tui_gpt.run.messages import Eval, finite
 
+MIN_TOKENS = 8192  # of one forward pass
+
 
 @torch.no_grad()
 def evaluate(
@@ -73,6 +75,7 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(inputs, targets) of equal windows, then of the shorter last one."""
     context = min(context, len(tokens) - 1)
+    batch_size = max(batch_size, MIN_TOKENS // context)  # without gradients there is room for more
     starts = np.arange(0, len(tokens) - context, context)
     rest = (len(tokens) - 1) % context
     if max_tokens and max_tokens < len(tokens) - 1:
