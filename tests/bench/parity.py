@@ -3,7 +3,7 @@
     python -m tests.bench.parity NANOGPT_CHECKOUT [--pairs 5]
 
 Loss: one run each of 2,000 steps. Speed: interleaved pairs of 200 steps, the ratio of median tokens/s.
-Ours has biases (nanoGPT's recipe turns them off), GELU by tanh, and decays neither embeddings nor norms.
+Ours has biases (nanoGPT's recipe turns them off) and decays neither embeddings nor norms.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ NANOGPT = (
 # The same hyperparameters, on our GPT-2
 AS_NANOGPT = (
     "model.architecture=gpt2", "model.tied=true", "model.context_length=64", "model.n_layer=4", "model.n_head=4",
-    "model.n_embd=128", "data.tokenizer=char", "data.mode=random", "training.micro_batch_size=12",
+    "model.n_embd=128", "model.mlp=gelu", "data.tokenizer=char", "data.mode=random", "training.micro_batch_size=12",
     "optimizer.name=adamw", "optimizer.learning_rate=1e-3", "optimizer.beta1=0.9", "optimizer.beta2=0.99",
     "optimizer.weight_decay=0.1", "optimizer.grad_clip=1", "optimizer.embedding_lr_ratio=1",
     "optimizer.width_scaling=false", "schedule.name=cosine", "schedule.warmup_steps=100", "schedule.min_lr_ratio=0.1",

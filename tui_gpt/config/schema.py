@@ -51,7 +51,8 @@ class ModelConfig(Section, frozen=True):
     dropout: Annotated[float, setting("share of activations dropped in training", ge=0.0, lt=1.0)] = 0.0
     tied: Annotated[bool, setting("one matrix for the token embedding and the output head")] = False
     mlp: Annotated[
-        Literal["auto", "swiglu"], setting("auto: the architecture's own (ReLU², GELU); swiglu: gated, modern only")
+        Literal["auto", "gelu", "swiglu"],
+        setting("auto: ReLU², or GPT-2's GELU by tanh; gelu: exact, faster on a CPU; swiglu: gated, modern only"),
     ] = "auto"
     value_embeddings: Annotated[
         bool, setting("every second layer adds an embedding of the token to its values; modern only")

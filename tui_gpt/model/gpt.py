@@ -13,7 +13,7 @@ softmax, and no parameter count includes them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -202,20 +202,19 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Four widths wide: GELU in GPT-2, squared ReLU in the modern one."""
+    """Four widths wide: GELU by tanh in GPT-2, squared ReLU in the modern one, exact GELU by choice."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         bias = config.architecture == "gpt2"
-        self.gelu = bias
+        own = tanh_gelu if bias else squared_relu
+        self.activation: Callable[[Tensor], Tensor] = F.gelu if config.mlp == "gelu" else own
         self.dropout = config.dropout
         self.expand = nn.Linear(config.n_embd, 4 * config.n_embd, bias=bias)
         self.projection = nn.Linear(4 * config.n_embd, config.n_embd, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.expand(x)
-        x = F.gelu(x, approximate="tanh") if self.gelu else squared_relu(x)
-        return F.dropout(self.projection(x), self.dropout, self.training)
+        return F.dropout(self.projection(self.activation(self.expand(x))), self.dropout, self.training)
 
 
 class SwiGLU(nn.Module):
@@ -231,6 +230,10 @@ class SwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.expand(x).chunk(2, dim=-1)
         return F.dropout(self.projection(F.silu(gate) * up), self.dropout, self.training)
+
+
+def tanh_gelu(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
 
 
 def same_document(documents: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ SHAPE = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab
 # Each key whose other values change what GPT-2 computes, with those that are ours; the first is meant when left unsaid.
 ALIKE: dict[str, tuple[Any, ...]] = {
     "model_type": ("gpt2",),
-    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh", "gelu"),
     "layer_norm_epsilon": (1e-5,),
     "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,),
@@ -85,7 +85,8 @@ def read_config(folder: Path) -> tuple[Config, int]:
                 do="Only models that compute what OpenAI's GPT-2 computes can be imported",
             )
     rows, context = shape.pop("vocab_size"), shape.pop("n_positions")
-    model = shape | {"architecture": "gpt2", "context_length": context, "tied": True}
+    mlp = "gelu" if raw.get("activation_function") == "gelu" else "auto"
+    model = shape | {"architecture": "gpt2", "context_length": context, "tied": True, "mlp": mlp}
     config = build({"preset": "gpt2", "model": model}, str(path))
     presets = [name for name in PRESETS if build({"preset": name}).model == config.model]
     return msgspec.structs.replace(config, preset=presets[0]) if presets else config, rows
@@ -290,7 +291,7 @@ def _gpt2_config(config: Config, vocab_size: int, end_of_text: int) -> dict[str,
         "n_inner": None,
         "n_positions": model.context_length,
         "vocab_size": vocab_size,
-        "activation_function": "gelu_new",
+        "activation_function": "gelu" if model.mlp == "gelu" else "gelu_new",
         "layer_norm_epsilon": 1e-5,
         "attn_pdrop": model.dropout,
         "embd_pdrop": model.dropout,
