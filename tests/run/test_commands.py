@@ -120,6 +120,7 @@ def test_stop_interrupts_a_long_evaluation(tmp_path: Path) -> None:
         "data.val_fraction=0.5",
         "training.duration=1000000",
         "training.eval_every=3",
+        "training.eval_tokens=0",
         "checkpoints.every=0",
     )
     until(lambda: (status := folder.read_status()) and status.phase == "evaluating", "an evaluation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -91,6 +92,11 @@ async def settle(app: Workbench, pilot: Pilot[int]) -> None:
         await pilot.pause(0)
     await app._beat()
     await pilot.pause()
+
+
+def words_in(text: str) -> str:
+    """The words of a drawn text as they follow one another, wherever its lines break: paths are long or short."""
+    return " ".join(re.sub(r"[\u2500-\u259f]", " ", text).split())
 
 
 def text_of(app: Workbench) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from tests.workbench.conftest import settle, text_of
+from tests.workbench.conftest import settle, text_of, words_in
 from tui_gpt.errors import CorpusError
 from tui_gpt.workbench import chores
 from tui_gpt.workbench.chore_process import Said, Work
@@ -94,7 +94,7 @@ async def test_a_text_that_cannot_be_read_says_why_in_its_place(opened, corpus):
     async with opened() as (app, pilot):
         await press(app, pilot, "2", "enter")
         await mark(app, pilot, "mine")
-        assert "is binary, not text" in text_of(app).replace("\n", " ")
+        assert "is binary, not text" in words_in(text_of(app))
 
 
 async def test_p_prepares_the_marked_corpus_and_its_tokens_are_counted(opened, corpus):

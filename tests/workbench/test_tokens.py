@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workbench.conftest import settle, text_of
+from tests.workbench.conftest import settle, text_of, words_in
 from tui_gpt.workbench.chore_process import Tokens
 from tui_gpt.workbench.token_lines import BAR, END, TokenLines
 from tui_gpt.workbench.tokens_screen import TokensScreen
@@ -109,7 +109,7 @@ async def test_a_text_that_cannot_be_tokenised_says_why(opened, corpus):
     async with opened() as (app, pilot):
         app.draft.set("data.corpus", "rain")
         await pilot.press("v")
-        assert "is binary, not text" in await shown(app, pilot)
+        assert "is binary, not text" in words_in(await shown(app, pilot))
 
 
 async def test_without_colours_the_view_shows_bars(opened, corpus, monkeypatch):
