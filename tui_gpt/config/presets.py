@@ -28,7 +28,7 @@ def _gpt2(n_layer: int, n_head: int, n_embd: int, learning_rate: float) -> dict[
     }
 
 
-# What learns most from each token; the rates hold at every width (`tests/bench/widths.py`).
+# What learns most from each token at pico's size; `tests/bench/widths.py` tells how well its rates fit other widths.
 _MODERN: dict[str, Any] = {
     "optimizer": {
         "name": "muon",
