@@ -48,7 +48,8 @@ async def press(app, pilot, *keys):
 
 async def mark(app, pilot, name):
     """Put the cursor on a corpus."""
-    app.screen._select(name)
+    app.screen.selected = name
+    app.screen.cursor_moved()
     await settle(app, pilot)
     assert app.screen.current.name == name
 

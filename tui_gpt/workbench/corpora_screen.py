@@ -16,18 +16,10 @@ from tui_gpt.workbench.chore_process import Work
 from tui_gpt.workbench.chores import ask_child
 from tui_gpt.workbench.corpus_facts import CorpusFacts, read_facts
 from tui_gpt.workbench.corpus_list import MIXTURE, CorpusLine, matching, read_lines, table_head, table_row
-from tui_gpt.workbench.screen import WorkScreen
+from tui_gpt.workbench.list_screen import ListScreen, Table
 from tui_gpt.workbench.text import count, one_line, size, wrap
 
 WIDE_FROM = 160  # columns from which on list and preview stand side by side
-
-
-class _Table(Canvas):
-    def compose_rows(self, width: int, height: int) -> Sequence[Sequence[Span]]:
-        return cast("CorporaScreen", self.screen).table_rows(width, height)
-
-    def on_click(self, event: object) -> None:
-        cast("CorporaScreen", self.screen).click(event.y)  # type: ignore[attr-defined]
 
 
 class _Preview(Canvas):
@@ -35,22 +27,19 @@ class _Preview(Canvas):
         return cast("CorporaScreen", self.screen).preview_rows(width, height)
 
 
-class CorporaScreen(WorkScreen):
+class CorporaScreen(ListScreen[CorpusLine]):
     place = actions.CORPORA
     BINDINGS = actions.bindings(actions.CORPORA)
 
     def __init__(self) -> None:
         super().__init__()
         self.every: list[CorpusLine] | None = None
-        self.selected = ""  # a name, so that the cursor stays on it when the list changes
-        self.needle = ""
         self.problem = ""
         self._facts: dict[str, CorpusFacts] = {}
-        self._top, self._room = 0, 10
 
     def compose_middle(self) -> ComposeResult:
         with Container(id="middle"):
-            yield _Table(id="corpora-table")
+            yield Table(id="corpora-table")
             yield _Preview(id="corpora-preview")
 
     def on_resize(self) -> None:
@@ -94,41 +83,22 @@ class CorporaScreen(WorkScreen):
     def lines(self) -> list[CorpusLine]:
         return matching(self.every or [], self.needle)
 
-    @property
-    def index(self) -> int:
-        return next((index for index, line in enumerate(self.lines) if line.name == self.selected), 0)
-
-    @property
-    def current(self) -> CorpusLine | None:
-        lines = self.lines
-        return lines[self.index] if lines else None
+    def name_of(self, line: CorpusLine) -> str:
+        return line.name
 
     def table_rows(self, width: int, height: int) -> list[Row]:
-        lines, inner, at = self.lines, width - 4, self.index
-        self._room = max(1, height - 3)
-        self._top = max(0, min(self._top, at, len(lines) - self._room), at - self._room + 1)
-        data = self.workbench.draft.config.data
+        window, inner, data = self.window(height), width - 4, self.workbench.draft.config.data
         body = [table_head(inner)]
-        for index, line in enumerate(lines[self._top : self._top + self._room], self._top):
-            body.append(table_row(line, inner, selected=index == at, chosen=line.name == data.corpus))
+        body += [table_row(line, inner, selected=at, chosen=line.name == data.corpus) for line, at in window]
         if self.problem:
             body = [row((line, "bad")) for line in wrap(f"✗ {self.problem}", inner)]
         elif self.every is None:
             body = [row(("reading the corpora…", "dim"))]
-        elif not lines:
+        elif not window:
             body += [(), row((f"no corpus holds “{one_line(self.needle)}”", "bright"))]
         here = sum(line.is_here for line in self.every or [])
         note = f"{here} here · tokens with {one_line(data.tokenizer)}"
-        note += f" · with “{one_line(self.needle)}”" if self.needle else ""
-        return framed(
-            body,
-            width,
-            height,
-            title=row(("Corpora", "bright")),
-            note=row((note, "dim")),
-            foot=row((f"{at + 1} of {len(lines)}", "dim")) if lines else (),
-            active=True,
-        )
+        return self.framed_list(body, width, height, title="Corpora", note=note)
 
     def preview_rows(self, width: int, height: int) -> list[Row]:
         line, inner = self.current, max(8, width - 4)
@@ -202,32 +172,12 @@ class CorporaScreen(WorkScreen):
             items += [("report_corpus", "report")]
         return [*items, ("back", "back"), ("quit", "quit")]
 
-    # moving
-
-    @property
-    def page(self) -> int:  # type: ignore[override]
-        return self._room
-
-    def move(self, by: int) -> None:
-        lines = self.lines
-        if lines:
-            self._select(lines[max(0, min(self.index + by, len(lines) - 1))].name)
-
-    def move_to(self, end: bool) -> None:
-        self.move(10**6 if end else -(10**6))
-
-    def _select(self, name: str) -> None:
-        self.selected = name
+    def cursor_moved(self) -> None:
         self.redraw()
         self.run_worker(self._look_into(), group="preview", exclusive=True)
 
-    def click(self, y: int) -> None:
-        lines, index = self.lines, self._top + y - 2
-        if 0 <= index < len(lines):
-            if lines[index].name == self.selected:
-                self.action_take_corpus()
-            else:
-                self._select(lines[index].name)
+    def open_line(self) -> None:
+        self.action_take_corpus()
 
     # actions
 
@@ -342,22 +292,7 @@ class CorporaScreen(WorkScreen):
         self.corpora_changed()
 
     def action_filter_corpora(self) -> None:
-        def filter(text: str) -> None:
-            self.needle = text
-            self.redraw()
-            self.run_worker(self._look_into(), group="preview", exclusive=True)
-
-        hint = row(("a part of the name, the kind, the licence or what it is; empty shows all", "dim"))
-        self.ask(row(("Filter ", "bright"), ("corpora", "dim")), filter, value=self.needle, typed=filter, hint=hint)
-
-    def action_back(self) -> None:
-        if self.leave_prompt():
-            return
-        if self.needle:
-            self.needle = ""
-            self.redraw()
-        else:
-            self.workbench.show_screen("dashboard")
+        self.ask_for_filter("corpora", "a part of the name, the kind, the licence or what it is; empty shows all")
 
     def text_to_copy(self) -> str:
         line = self.current

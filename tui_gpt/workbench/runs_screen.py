@@ -14,19 +14,11 @@ from tui_gpt.run import folder as folders
 from tui_gpt.workbench import actions, steering
 from tui_gpt.workbench.canvas import Canvas, Row, Span, framed, row
 from tui_gpt.workbench.feed import RunFeed, read_tail
+from tui_gpt.workbench.list_screen import ListScreen, Table
 from tui_gpt.workbench.run_list import ORDERS, RunLine, RunList, table_head, table_row
-from tui_gpt.workbench.screen import WorkScreen
 from tui_gpt.workbench.text import nats, one_line, size
 
 MAX_OVERLAY = 6
-
-
-class _Table(Canvas):
-    def compose_rows(self, width: int, height: int) -> Sequence[Sequence[Span]]:
-        return cast("RunsScreen", self.screen).table_rows(width, height)
-
-    def on_click(self, event: object) -> None:
-        cast("RunsScreen", self.screen).click(event.y)  # type: ignore[attr-defined]
 
 
 class _Overlay(Canvas):
@@ -34,24 +26,20 @@ class _Overlay(Canvas):
         return cast("RunsScreen", self.screen).overlay_rows(width, height)
 
 
-class RunsScreen(WorkScreen):
+class RunsScreen(ListScreen[RunLine]):
     place = actions.RUNS
     BINDINGS = actions.bindings(actions.RUNS)
 
     def __init__(self) -> None:
         super().__init__()
         self.list: RunList | None = None
-        self.selected = ""  # a run's id, so that the cursor stays on it when the order changes
         self.marked: list[str] = []
-        self.needle = ""
         self._feeds: dict[str, RunFeed] = {}
-        self._top = 0
-        self._room = 10
         self._drawn: tuple[object, list[Row]] = (None, [])
 
     def compose_middle(self) -> ComposeResult:
         with Vertical(id="middle"):
-            yield _Table(id="runs-table")
+            yield Table(id="runs-table")
             yield _Overlay(id="runs-overlay")
 
     def on_resize(self) -> None:
@@ -73,14 +61,8 @@ class RunsScreen(WorkScreen):
     def lines(self) -> list[RunLine]:
         return self.list.ordered(self.workbench.view.order, self.needle) if self.list else []
 
-    @property
-    def index(self) -> int:
-        return next((index for index, line in enumerate(self.lines) if line.id == self.selected), 0)
-
-    @property
-    def current(self) -> RunLine | None:
-        lines = self.lines
-        return lines[self.index] if lines else None
+    def name_of(self, line: RunLine) -> str:
+        return line.id
 
     def _overlaid(self) -> list[RunFeed]:
         """Feeds of the marked runs, then of the one under the cursor."""
@@ -95,33 +77,21 @@ class RunsScreen(WorkScreen):
         return list(self._feeds.values())
 
     def table_rows(self, width: int, height: int) -> list[Row]:
-        lines, inner = self.lines, width - 4
-        self._room = max(1, height - 3)
-        at = self.index
-        self._top = max(0, min(self._top, at, len(lines) - self._room), at - self._room + 1)
-        body = [table_head(inner)]
+        window, inner = self.window(height), width - 4
         letters = {run: (f"{'abcdef'[i]} ", f"run-{i}") for i, run in enumerate(self._feeds)}
-        for index, line in enumerate(lines[self._top : self._top + self._room], self._top):
+        body = [table_head(inner)]
+        for line, selected in window:
             letter = letters.get(line.id) if line.id in self.marked else None
-            body.append(table_row(line, inner, selected=index == at, letter=letter))
+            body.append(table_row(line, inner, selected=selected, letter=letter))
         if self.list is None:
             body = [row(("reading the runs…", "dim"))]
-        elif not lines and self.needle:
+        elif not window and self.needle:
             body += [(), row((f"no run holds “{one_line(self.needle)}”", "bright"))]
-        elif not lines:
+        elif not window:
             goes = row(("[", "key"), (" goes to the dashboard, ", "dim"), ("s", "key"), (" there starts one", "dim"))
             body += [(), row(("no runs yet", "bright")), goes]
-        note = f"{sum(line.is_live for line in lines)} live · by {self.workbench.view.order}"
-        note += f" · with “{one_line(self.needle)}”" if self.needle else ""
-        return framed(
-            body,
-            width,
-            height,
-            title=row(("Runs", "bright")),
-            note=row((note, "dim")),
-            foot=row((f"{at + 1} of {len(lines)}", "dim")) if lines else (),
-            active=True,
-        )
+        note = f"{sum(line.is_live for line in self.lines)} live · by {self.workbench.view.order}"
+        return self.framed_list(body, width, height, title="Runs", note=note)
 
     def overlay_rows(self, width: int, height: int) -> list[Row]:
         from tui_gpt.workbench.curves import overlay_rows
@@ -162,29 +132,12 @@ class RunsScreen(WorkScreen):
         items += [("note", "note"), ("show_log", "log"), ("show_events", "events"), ("order", "order")]
         return [*items, ("filter_runs", "filter"), ("log_y_runs", "log-y"), ("talk_run", "talk"), ("quit", "quit")]
 
-    # moving
+    def cursor_moved(self) -> None:
+        self.redraw()
+        self.workbench.wake()
 
-    @property
-    def page(self) -> int:  # type: ignore[override]
-        return self._room
-
-    def move(self, by: int) -> None:
-        lines = self.lines
-        if lines:
-            self.selected = lines[max(0, min(self.index + by, len(lines) - 1))].id
-            self.redraw()
-            self.workbench.wake()
-
-    def move_to(self, end: bool) -> None:
-        self.move(10**6 if end else -(10**6))
-
-    def click(self, y: int) -> None:
-        lines, index = self.lines, self._top + y - 2
-        if 0 <= index < len(lines):
-            if lines[index].id == self.selected:
-                self.action_open()
-            else:
-                self.move(index - self.index)
+    def open_line(self) -> None:
+        self.action_open()
 
     # actions
 
@@ -311,18 +264,4 @@ class RunsScreen(WorkScreen):
         self.redraw()
 
     def action_filter_runs(self) -> None:
-        def filter(text: str) -> None:
-            self.needle = text
-            self.redraw()
-
-        hint = row(("a part of the name, the state or the note; empty shows every run", "dim"))
-        self.ask(row(("Filter ", "bright"), ("runs", "dim")), filter, value=self.needle, typed=filter, hint=hint)
-
-    def action_back(self) -> None:
-        if self.leave_prompt():
-            return
-        if self.needle:
-            self.needle = ""
-            self.redraw()
-        else:
-            self.workbench.show_screen("dashboard")
+        self.ask_for_filter("runs", "a part of the name, the state or the note; empty shows every run")
