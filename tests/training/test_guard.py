@@ -24,8 +24,8 @@ def seasoned(*, holds_spikes: bool = True, overflow_is_usual: bool = False) -> G
 
 
 def found(guard: Guard, step: int = 110) -> Anomaly:
-    first, count, in_a_row, loss, mean, sigma = guard.reading(step).tolist()
-    return Anomaly(MIN_SEEN + 50 + int(first), int(count), int(in_a_row), loss, mean, sigma)
+    first, count, in_a_row, held, *rest = guard.reading(step).tolist()
+    return Anomaly(MIN_SEEN + 50 + int(first), int(count), int(in_a_row), bool(held), *rest)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_what_cannot_be_right_is_held_and_named(loss: float, norm: float, says: 
     guard = seasoned()
     assert guard.judge(103, torch.tensor(loss), torch.tensor(norm)) == 1
     anomaly = found(guard)
-    assert (anomaly.step, anomaly.found, anomaly.in_a_row) == (103, 1, 1)
+    assert (anomaly.step, anomaly.found, anomaly.in_a_row, anomaly.held) == (103, 1, 1, True)
     assert says in str(anomaly) and "step 103" in str(anomaly)
     assert guard.reading(110)[1] == 0
 
@@ -51,7 +51,10 @@ def test_a_spike_is_applied_where_the_policy_only_warns_but_never_what_is_not_fi
     guard = seasoned(holds_spikes=False)
     assert guard.judge(101, torch.tensor(5.0), FINE) == 0
     assert guard.judge(102, torch.tensor(math.nan), FINE) == 1
-    assert found(guard).found == 2
+    anomaly = found(guard)
+    assert (anomaly.found, anomaly.held) == (2, False)  # the first one was applied
+    assert guard.judge(111, torch.tensor(5.0), torch.tensor(math.inf)) == 1
+    assert found(guard).held
 
 
 def test_a_falling_loss_and_a_young_run_are_no_spikes() -> None:

@@ -70,6 +70,40 @@ def test_warn_says_so_with_the_text_and_goes_on(tmp_path: Path) -> None:
     assert lines[11].loss is None and lines[11].non_finite == "nan" and lines[12].loss is not None
 
 
+def test_a_gradient_that_is_not_finite_is_left_out_and_called_so_though_the_loss_is_fine(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, "training.on_anomaly=warn")
+    exact = rig.trainer.stepper.gradients
+
+    def gradients(step: int, micro_batches: list) -> torch.Tensor:
+        loss = exact(step, micro_batches)
+        if step == 12:
+            rig.trainer.stepper.parameters[0].grad.fill_(math.nan)  # type: ignore[union-attr]
+        return loss
+
+    rig.trainer.stepper.gradients = gradients  # type: ignore[method-assign]
+    assert rig.run().state == "finished"
+    assert "at step 12 the gradient is not finite; left out" in rig.notices("anomaly")[0].message
+
+
+def test_the_text_of_a_batch_whose_documents_keep_to_themselves_is_quoted(tmp_path: Path) -> None:
+    settings = ("data.mode=packed", "data.attend_across_documents=false", "training.on_anomaly=skip")
+    rig = Rig(tmp_path, *settings)
+    seen: list[torch.Tensor | None] = []
+    forward = rig.trainer.model.forward
+
+    def watched(*args: object, documents: torch.Tensor | None = None, **named: object) -> torch.Tensor:
+        seen.append(documents)
+        return forward(*args, documents=documents, **named)  # type: ignore[arg-type]
+
+    rig.poison(12)
+    rig.trainer.dry_run()
+    rig.trainer.model.forward = watched  # type: ignore[method-assign]
+    assert rig.trainer.run().state == "finished"
+    assert rig.notices("anomaly")[0].data["text"]
+    rows = [documents for documents in seen if documents is not None and len(documents) == 1]
+    assert len(rows) == rig.trainer.config.sequences_per_step
+
+
 def test_stop_saves_what_was_before_the_step_and_says_what_to_do(tmp_path: Path) -> None:
     rig = Rig(tmp_path, "training.on_anomaly=stop")
     rig.poison(12)

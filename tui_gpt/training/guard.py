@@ -19,11 +19,15 @@ MAX_IN_A_ROW = 25
 
 
 class Anomaly(NamedTuple):
-    """What was found since the last reading: the first step of it, and how many."""
+    """What was found since the last reading: the first step of it, and how many.
+
+    held: that first step was not applied. loss, mean and sigma are that step's.
+    """
 
     step: int
     found: int
     in_a_row: int
+    held: bool
     loss: float
     mean: float
     sigma: float
@@ -57,7 +61,8 @@ class Guard:
     def _clear(self, read_at: int) -> None:
         self._read_at = read_at
         zero = torch.zeros((), device=self._device)
-        self._count, self._first, self._loss, self._then_mean, self._then_sigma = (zero.clone() for _ in range(5))
+        self._count, self._first, self._held = (zero.clone() for _ in range(3))
+        self._loss, self._then_mean, self._then_sigma = (zero.clone() for _ in range(3))
 
     @torch.no_grad()
     def judge(self, step: int, loss: Tensor, grad_norm: Tensor) -> Tensor:
@@ -72,8 +77,10 @@ class Guard:
         anomaly = ~finite | spike
         if not self._overflow_is_usual:
             anomaly |= ~passable
+        hold = (~finite | ~passable | (spike & self._holds_spikes)).float()
         first = anomaly & (self._count == 0)
         self._first = torch.where(first, float(step - self._read_at), self._first)
+        self._held = torch.where(first, hold, self._held)
         self._loss = torch.where(first, loss, self._loss)
         self._then_mean = torch.where(first, self._mean, self._then_mean)
         self._then_sigma = torch.where(first, sigma, self._then_sigma)
@@ -85,11 +92,12 @@ class Guard:
             anomaly, self._variance, MEMORY * (self._variance + (1 - MEMORY) * difference.square())
         )
         self._seen += ~anomaly
-        return (~finite | ~passable | (spike & self._holds_spikes)).float()
+        return hold
 
     def reading(self, step: int) -> Tensor:
-        """What was found since the last reading, for `Anomaly`: fp32 (6,), on the device."""
-        numbers = (self._first, self._count, self._in_a_row, self._loss, self._then_mean, self._then_sigma)
+        """What was found since the last reading, in the order of `Anomaly`: fp32 (7,), on the device."""
+        counts = (self._first, self._count, self._in_a_row, self._held)
+        numbers = (*counts, self._loss, self._then_mean, self._then_sigma)
         self._clear(step)
         return torch.stack(numbers)
 

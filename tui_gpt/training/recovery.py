@@ -28,10 +28,9 @@ def answer(trainer: Trainer, anomaly: Anomaly) -> Ended | None:
     quoted = _worst_text(trainer, anomaly.step)
     if policy == "stop" or anomaly.in_a_row >= MAX_IN_A_ROW:
         return _give_up(trainer, anomaly, quoted)
-    spike = math.isfinite(anomaly.loss)
-    done = {"warn": "applied" if spike else "left out", "skip": "left out", "rewind": "left out"}[policy]
+    done = "left out" if anomaly.held else "applied"
     if policy == "rewind":
-        done = _rewind(trainer, anomaly)
+        done = _rewind(trainer)
     trainer.control.notice(
         "anomaly", f"{anomaly}; {done}", level="warning", step=anomaly.step, data={"text": quoted, "policy": policy}
     )
@@ -51,7 +50,7 @@ def _give_up(trainer: Trainer, anomaly: Anomaly, quoted: str) -> Ended:
     return Ended(state="failed", message=failure.what, step=trainer.progress.step, failure=failure)
 
 
-def _rewind(trainer: Trainer, anomaly: Anomaly) -> str:
+def _rewind(trainer: Trainer) -> str:
     """Back to the newest full checkpoint, and on from there with the batches after the anomaly's."""
     trainer.recorder.wait()
     newest = manifest.newest(trainer.folder.checkpoints, ["full"])
@@ -76,9 +75,10 @@ def _worst_text(trainer: Trainer, step: int) -> str:
     worst, text = -math.inf, ""
     trainer.model.eval()
     for micro in trainer.fetch(step):
-        for inputs, targets in zip(micro.inputs, micro.targets, strict=True):
+        for row, inputs in enumerate(micro.inputs):
+            documents = None if micro.documents is None else micro.documents[row, None]
             with trainer.compute.autocast():
-                loss = float(trainer.model(inputs[None], targets[None]))
+                loss = float(trainer.model(inputs[None], micro.targets[row, None], documents=documents))
             loss = math.inf if math.isnan(loss) else loss
             if loss > worst:
                 worst, text = loss, trainer.tokenizer.decode(inputs.tolist())

@@ -53,7 +53,7 @@ class Trainer:
         stop_at: int | None,
         resume: bool,
     ) -> None:
-        self.folder, self.compute, self.control, self.stop_at = folder, compute, control, stop_at
+        self.folder, self.compute, self.control = folder, compute, control
         self.config = config = prepared.config
         self.shards = prepared.shards
         self.tokenizer = prepared.shards.tokenizer
@@ -300,7 +300,7 @@ class Trainer:
         def write() -> None:
             if copied is not None:
                 copied.synchronize()
-            raw_loss, raw_norm, first, count, in_a_row, loss, mean, sigma, *norms = numbers.tolist()
+            raw_loss, raw_norm, first, count, in_a_row, held, loss, mean, sigma, *norms = numbers.tolist()
             self.last_loss, non_finite = finite(raw_loss)
             norm, norm_non_finite = finite(raw_norm)
             memory = self.read_memory()
@@ -324,7 +324,7 @@ class Trainer:
             self.last_speed, self.last_memory = speed, memory
             if count:
                 step = progress.step - window + int(first)
-                self.anomaly = Anomaly(step, int(count), int(in_a_row), loss, mean, sigma)
+                self.anomaly = Anomaly(step, int(count), int(in_a_row), bool(held), loss, mean, sigma)
 
         self.recorder.metrics(write)
 
