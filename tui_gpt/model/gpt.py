@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -95,12 +96,12 @@ class GPT(nn.Module):
             x = self.norm(x)
             rotation = (self.rope_cos[span, None], self.rope_sin[span, None])
         x = F.dropout(x, self.config.dropout, self.training)
-        mask = None if documents is None else same_document(documents)
+        shared = Shared(tokens, rotation, cache, None if documents is None else same_document(documents))
         for block in self.blocks:
             if self.checkpoint_activations and self.training:
-                x = checkpoint(block, x, tokens, rotation, cache, mask, use_reentrant=False)
+                x = checkpoint(block, x, shared, use_reentrant=False)
             else:
-                x = block(x, tokens, rotation, cache, mask)
+                x = block(x, shared)
         if cache is not None:
             cache.advance(tokens.shape[1])
         x = self.norm(x)
@@ -129,6 +130,15 @@ class GPT(nn.Module):
         return sum(p.numel() for p in named.values()) - padding * sum(table.shape[1] for table in tables)
 
 
+class Shared(NamedTuple):
+    """What every block of one forward pass is given beside its input."""
+
+    tokens: Tensor  # (batch, time)
+    rotation: tuple[Tensor, Tensor] | None
+    cache: KVCache | None
+    mask: Tensor | None  # (batch, 1, time, time)
+
+
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
@@ -139,15 +149,8 @@ class Block(nn.Module):
         self.mlp_norm = make_norm(config)
         self.mlp = SwiGLU(config) if config.mlp == "swiglu" else MLP(config)
 
-    def forward(
-        self,
-        x: Tensor,
-        tokens: Tensor,
-        rotation: tuple[Tensor, Tensor] | None,
-        cache: KVCache | None,
-        mask: Tensor | None,
-    ) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), tokens, rotation, cache, mask)
+    def forward(self, x: Tensor, shared: Shared) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), shared)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -169,32 +172,25 @@ class Attention(nn.Module):
         adds_values = config.value_embeddings and (config.n_layer - 1 - layer) % 2 == 0
         self.values = nn.Embedding(vocabulary, self.kv_heads * self.head_dim) if adds_values else None
 
-    def forward(
-        self,
-        x: Tensor,
-        tokens: Tensor,
-        rotation: tuple[Tensor, Tensor] | None,
-        cache: KVCache | None,
-        mask: Tensor | None,
-    ) -> Tensor:
+    def forward(self, x: Tensor, shared: Shared) -> Tensor:
         batch, time, width = x.shape
         heads = self.qkv(x).view(batch, time, -1, self.head_dim)
         qk, v = heads.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
-        if rotation is not None:
-            qk = rotate(rms_norm(qk), rotation)
+        if shared.rotation is not None:
+            qk = rotate(rms_norm(qk), shared.rotation)
         if self.values is not None:
-            v = v + self.values(tokens).view(v.shape)
+            v = v + self.values(shared.tokens).view(v.shape)
         qk, v = qk.transpose(1, 2), v.transpose(1, 2)
         q, k = qk.split((self.heads, self.kv_heads), dim=1)
-        if cache is not None:
-            k, v = cache.extend(self.layer, k, v)
+        if shared.cache is not None:
+            k, v = shared.cache.extend(self.layer, k, v)
         y = F.scaled_dot_product_attention(
             q,
             k,
             v,
-            attn_mask=mask,
+            attn_mask=shared.mask,
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=time > 1 and mask is None,
+            is_causal=time > 1 and shared.mask is None,
             enable_gqa=self.kv_heads != self.heads,
         )
         y = self.projection(y.transpose(1, 2).reshape(batch, time, width))
