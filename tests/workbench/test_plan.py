@@ -31,6 +31,14 @@ def test_durations_become_steps(duration, steps):
     assert make_plan(build(asked), FACTS, Readings(), None).steps == steps
 
 
+def test_an_epoch_of_overlapping_windows_has_more_steps():
+    asked = override({"preset": "pico"}, ["data.mode=sliding", "training.duration=1 epoch"])
+    config = build(asked)
+    plan = make_plan(config, FACTS, Readings(), None)
+    rows = 1 + (409_600 - 1 - 64 + 31) // 32  # begun every 32 tokens, as long as one predicts another token
+    assert plan.steps == -(-rows // config.sequences_per_step) and plan.epochs == pytest.approx(1, abs=0.01)
+
+
 def test_minutes_are_time_and_become_steps_only_where_a_speed_is_known():
     asked = override({"preset": "pico"}, ['training.duration="2 minutes"'])
     assert make_plan(build(asked), FACTS, Readings(), None).steps is None

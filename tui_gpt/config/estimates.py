@@ -68,6 +68,16 @@ def flops_per_token(model: ModelConfig, vocab_size: int) -> float:
     return 6.0 * matmul_parameters + 12.0 * model.n_layer * model.n_embd * model.context_length
 
 
+def window_step(mode: str, stride: int, context: int) -> int:
+    """Tokens from the beginning of a window to that of the next: `data.mode`, `data.stride`."""
+    return (stride or max(1, context // 2)) if mode == "sliding" else context
+
+
+def rows_per_epoch(tokens: int, context: int, step: int) -> int:
+    """Windows of `context` tokens, one every `step`, that predict each of `tokens` but the first."""
+    return 1 + max(0, -(-(tokens - 1 - context) // step))
+
+
 def memory_bytes(config: Config, vocab_size: int) -> int:
     """A rough upper estimate of what training holds: weights, gradients, AdamW's two moments, and activations.
 

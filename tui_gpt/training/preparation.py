@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from tui_gpt.config import Asked, Config, Duration, build, keys_of
+from tui_gpt.config.estimates import rows_per_epoch, window_step
 from tui_gpt.corpora import Shards, prepare
 from tui_gpt.errors import ConfigError
 
@@ -58,8 +59,8 @@ def fit(config: Config, train_tokens: int, by_hand: dict[str, Any]) -> tuple[Con
             )
         context = max(2, train_tokens - 1)
         notes.append(f"context_length is {context}: the corpus has {train_tokens:,} training tokens")
-    windows = max(1, (train_tokens - 1) // context)
-    most = max(1, windows // MIN_STEPS_PER_EPOCH)
+    rows = rows_per_epoch(train_tokens, context, window_step(config.data.mode, config.data.stride, context))
+    most = max(1, rows // MIN_STEPS_PER_EPOCH)
     micro, accumulation = config.training.micro_batch_size, config.training.accumulation_steps
     if micro * accumulation > most and "training.accumulation_steps" not in by_hand:
         accumulation = max(1, min(accumulation, most // micro))
@@ -67,12 +68,12 @@ def fit(config: Config, train_tokens: int, by_hand: dict[str, Any]) -> tuple[Con
         micro = max(1, most // accumulation)
     if (micro, accumulation) != (config.training.micro_batch_size, config.training.accumulation_steps):
         sequences = "1 sequence" if micro * accumulation == 1 else f"{micro * accumulation} sequences"
-        notes.append(f"a step takes {sequences}: the corpus has {windows} windows, and an epoch at least 8 steps")
+        notes.append(f"a step takes {sequences}: the corpus has {rows} windows, and an epoch at least 8 steps")
     if config.model.context_length != context:
         config = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, context_length=context))
     training = msgspec.structs.replace(config.training, micro_batch_size=micro, accumulation_steps=accumulation)
     config = msgspec.structs.replace(config, training=training)
-    return _with_short_warmup(config, windows / config.sequences_per_step, by_hand, notes), notes
+    return _with_short_warmup(config, rows / config.sequences_per_step, by_hand, notes), notes
 
 
 def _with_short_warmup(config: Config, steps_per_epoch: float, by_hand: dict[str, Any], notes: list[str]) -> Config:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_gpt.config import Config, Duration
-from tui_gpt.config.estimates import memory_bytes, parameters
+from tui_gpt.config.estimates import memory_bytes, parameters, rows_per_epoch, window_step
 from tui_gpt.errors import ConfigError, UserError
 from tui_gpt.run.folder import runs_in
 
@@ -52,7 +52,9 @@ def make_plan(config: Config, facts: CorpusFacts | None, readings: Readings, spe
     per_step = config.tokens_per_step
     train_tokens = facts.train_tokens if facts else None
     duration = Duration.parse(config.training.duration)
-    steps_per_epoch = train_tokens / per_step if train_tokens else 0.0
+    context = config.model.context_length
+    step = window_step(config.data.mode, config.data.stride, context)
+    steps_per_epoch = rows_per_epoch(train_tokens, context, step) / config.sequences_per_step if train_tokens else 0.0
     steps: int | None = None
     if duration.unit != "epochs" or steps_per_epoch:
         steps = duration.steps(tokens_per_step=per_step, steps_per_epoch=steps_per_epoch)
@@ -69,7 +71,7 @@ def make_plan(config: Config, facts: CorpusFacts | None, readings: Readings, spe
         parameters=count,
         steps=steps,
         tokens=tokens,
-        epochs=tokens / train_tokens if tokens and train_tokens else None,
+        epochs=steps / steps_per_epoch if steps and steps_per_epoch else None,
         tokens_per_parameter=tokens / count if tokens and count else None,
         memory_bytes=memory_bytes(config, vocab) if vocab else None,
         memory_free_bytes=free,
