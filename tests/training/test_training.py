@@ -6,6 +6,7 @@ import itertools
 import math
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tests.live import ended, start
 from tui_gpt.config import ModelConfig, OptimizerConfig, ScheduleConfig, build, keys_of, override
 from tui_gpt.errors import ConfigError
 from tui_gpt.model import GPT
-from tui_gpt.training.batches import Micro, StepBatch, to_device
+from tui_gpt.training.batches import Batches, Micro, Part, StepBatch, to_device
 from tui_gpt.training.compute import choose
 from tui_gpt.training.evaluation import evaluate
 from tui_gpt.training.guard import Guard
@@ -95,30 +96,61 @@ def test_the_cosine_warms_up_peaks_and_ends_at_its_floor() -> None:
     assert all(one >= other for one, other in itertools.pairwise(rates[9:]))
 
 
+def scoring(tokens: np.ndarray, sequences: int, mode: Literal["windows", "packed"] = "windows", starts=(0,)) -> Batches:
+    parts = [Part(0, len(tokens), np.array(starts))]
+    context = min(16, len(tokens) - 1)
+    return Batches(tokens, mode, context, sequences, 0, parts=parts, end_of_text=49)
+
+
 @pytest.mark.parametrize("length", [3, 16, 17, 50, 81])
 def test_an_evaluation_scores_every_token_once(length: int) -> None:
     torch.manual_seed(0)
     model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=16), 50)
     tokens = np.random.default_rng(length).integers(0, 50, length).astype(np.uint16)
     lengths = np.full(50, 2)
-    result = evaluate(model, tokens, lengths, step=1, batch_size=3, max_tokens=0, autocast=nullcontext)
+    result = evaluate(model, scoring(tokens, 3), lengths, step=1, max_tokens=0, autocast=nullcontext)
     assert result is not None and result.whole and result.tokens == length - 1
     assert model.training
+    context = min(16, length - 1)
+    last = (length - 2) // context * context  # where the last row's own targets begin; it sees what is before them
     with torch.no_grad():
         nats = sum(
             model(torch.tensor([tokens[s:e].tolist()]), torch.tensor([tokens[s + 1 : e + 1].tolist()])).item()
-            for s in range(0, length - 1, 16)
-            for e in [min(s + 16, length - 1)]
+            for s in range(0, last, context)
+            for e in [s + context]
         )
+        targets = torch.tensor([tokens[-context:].tolist()])
+        targets[:, : last - (length - 1 - context)] = -1
+        nats += model(torch.tensor([tokens[-context - 1 : -1].tolist()]), targets).item()
     assert result.val_loss == pytest.approx(nats / (length - 1), rel=1e-5)
     assert result.bits_per_byte == pytest.approx(result.val_loss / math.log(2) / 2, rel=1e-6)
     assert result.perplexity == pytest.approx(math.exp(result.val_loss))
 
 
+def test_an_evaluation_of_packed_documents_scores_each_from_its_beginning() -> None:
+    torch.manual_seed(0)
+    model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=16), 50)
+    tokens = np.random.default_rng(0).integers(0, 49, 40).astype(np.uint16)
+    tokens[[6, 19, 39]] = 49
+    batches = scoring(tokens, 4, "packed", starts=(0, 7, 20))
+    batches.attend_across_documents = False
+    result = evaluate(model, batches, np.ones(50), step=1, max_tokens=0, autocast=nullcontext)
+    assert result is not None and result.whole and result.tokens == 40
+    alone = 0.0
+    for document in np.split(tokens, [7, 20]):
+        rows = [document[at : at + 16].tolist() for at in range(0, len(document), 16)]
+        before = 49
+        for row in rows:
+            with torch.no_grad():
+                alone += model(torch.tensor([[before, *row[:-1]]]), torch.tensor([row])).item()
+            before = row[-1]
+    assert result.val_loss == pytest.approx(alone / 40, rel=1e-5)
+
+
 def test_a_sampled_evaluation_says_so() -> None:
     model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=16), 50)
-    tokens = np.zeros(1000, np.uint16)
-    result = evaluate(model, tokens, np.ones(50), step=1, batch_size=4, max_tokens=100, autocast=nullcontext)
+    batches = scoring(np.zeros(1025, np.uint16), 4)
+    result = evaluate(model, batches, np.ones(50), step=1, max_tokens=100, autocast=nullcontext)
     assert result is not None and not result.whole and result.tokens == 96
 
 
@@ -138,6 +170,17 @@ def test_presets_are_fitted_to_a_short_corpus_and_values_set_by_hand_are_not() -
     asked = override({}, ["model.context_length=64"])
     with pytest.raises(ConfigError, match="longer than the corpus, which has 30 training tokens"):
         fit(build(asked), 30, by_hand=keys_of(asked))
+
+
+@pytest.mark.parametrize("mode", ["windows", "sliding", "random", "packed"])
+def test_the_fit_counts_the_rows_that_the_batches_have(mode: Literal["windows", "sliding", "random", "packed"]) -> None:
+    asked = override({}, [f"data.mode={mode}", "data.stride=4", "model.context_length=16"])
+    tokens = 1281
+    config, _ = fit(build(asked), tokens, by_hand=keys_of(asked))
+    batches = Batches(np.zeros(tokens, np.uint16), mode, 16, config.sequences_per_step, 1, stride=4)
+    expected = 317 if mode == "sliding" else 80
+    assert batches.rows == expected + (mode == "packed")  # which also predicts the first token
+    assert config.sequences_per_step == min(build(asked).sequences_per_step, expected // 8)
 
 
 def test_what_a_cpu_cannot_do_is_refused() -> None:

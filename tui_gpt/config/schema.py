@@ -177,7 +177,12 @@ class TrainingConfig(Section, frozen=True):
     ] = 250
     eval_tokens: Annotated[
         int,
-        setting("validation tokens an evaluation scores, evenly spread; 0: all", ge=0, unit="tokens", resumable=True),
+        setting(
+            "validation tokens an evaluation scores; at the end all, or as many as were trained on; 0: always all",
+            ge=0,
+            unit="tokens",
+            resumable=True,
+        ),
     ] = 0
 
 

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tui_gpt.config.estimates import rows_per_epoch, window_step
 from tui_gpt.corpora.mixtures import terms_of
 from tui_gpt.training.packing import Packed, pack
 from tui_gpt.training.shuffling import shuffled
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tui_gpt.config import Config
     from tui_gpt.corpora import Shards
 
+SCORED_TOKENS = 8192  # of one forward pass at least: without gradients there is room for more
 PATTERN = 1000
 AHEAD = 2048
 RELEASE_ROWS = 512  # the system maps some 600 KiB with each
@@ -58,6 +60,11 @@ class StepBatch(NamedTuple):
     inputs: np.ndarray
     targets: np.ndarray
     documents: np.ndarray | None
+
+    def head(self, rows: int) -> StepBatch:
+        """Its first rows."""
+        documents = self.documents if self.documents is None else self.documents[:rows]
+        return StepBatch(self.inputs[:rows], self.targets[:rows], documents)
 
 
 class Part(NamedTuple):
@@ -91,6 +98,7 @@ class Batches:
     def __post_init__(self) -> None:
         if len(self.tokens) <= self.context or self.sequences % self.ranks:
             raise ValueError("too few tokens for a row, or sequences that ranks cannot share evenly")
+        self._step = window_step(self.mode, self.stride, self.context)
         whole = Part(0, len(self.tokens), np.zeros(1, np.int64))
         self._parts = list(self.parts) if self.parts else [whole]
         self._packed: list[Packed | None] = [
@@ -129,18 +137,26 @@ class Batches:
             ranks=ranks,
         )
 
+    @classmethod
+    def once(cls, shards: Shards, config: Config, split: Literal["train", "val"] = "val") -> Batches:
+        """Each token of a split once an epoch, for scoring: packed documents where the run packs them, else windows."""
+        tokens, starts = (shards.val, shards.val_starts) if split == "val" else (shards.train, shards.train_starts)
+        context = min(config.model.context_length, len(tokens) - 1)
+        return cls(
+            tokens=tokens,
+            mode="packed" if config.data.mode == "packed" else "windows",
+            context=context,
+            sequences=max(config.training.micro_batch_size, SCORED_TOKENS // context),
+            seed=0,  # the same rows, whatever the run's
+            parts=[Part(0, len(tokens), starts)],
+            end_of_text=shards.tokenizer.end_of_text,
+            attend_across_documents=config.data.attend_across_documents,
+        )
+
     def _count(self, part: Part, packed: Packed | None) -> int:
-        predicted, context = part.end - part.begin - 1, self.context
         if packed is not None:
             return packed.rows
-        if self.mode == "sliding":
-            return 1 + max(0, -(-(predicted - context) // self._step))
-        return max(1, -(-predicted // context))
-
-    @property
-    def _step(self) -> int:
-        """Tokens from the beginning of a window to that of the next."""
-        return (self.stride or max(1, self.context // 2)) if self.mode == "sliding" else self.context
+        return rows_per_epoch(part.end - part.begin, self.context, self._step)
 
     @property
     def rows(self) -> int:

@@ -126,8 +126,9 @@ def _floor_note(prepared: Prepared) -> str:
         return ""
     starts = shards.val_starts
     longest = max(int((starts[1:] - starts[:-1]).max(initial=0)), shards.info.val_tokens - int(starts[-1]))
-    short = prepared.config.model.context_length < longest
-    return "context holds less than a story" if short else "windows begin mid-story"
+    if prepared.config.model.context_length < longest:
+        return "context holds less than a story"
+    return "" if prepared.config.data.mode == "packed" else "windows begin mid-story"
 
 
 def _git(folder: Path) -> str:

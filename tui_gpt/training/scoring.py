@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -14,10 +15,13 @@ from tui_gpt.errors import UserError
 from tui_gpt.run.messages import Failure, Progress, Refused
 from tui_gpt.run.process import Channel
 from tui_gpt.sampling.process import choose_device
+from tui_gpt.training.batches import Batches
 from tui_gpt.training.evaluation import evaluate
 
 
-def score(channel: Channel, checkpoint: str, corpus: str, split: str, corpus_dir: str, device: str) -> None:
+def score(
+    channel: Channel, checkpoint: str, corpus: str, split: Literal["train", "val"], corpus_dir: str, device: str
+) -> None:
     """Entry point: answer with an `Eval` of the corpus's `split` ("val" or "train"), or with `Refused`.
 
     corpus: a reference, or empty for the one that the checkpoint was trained on.
@@ -37,10 +41,9 @@ def score(channel: Channel, checkpoint: str, corpus: str, split: str, corpus_dir
         progress("scoring")
         result = evaluate(
             loaded.model,
-            shards.val if split == "val" else shards.train,
+            Batches.once(shards, loaded.config, split),
             loaded.tokenizer.byte_lengths,
             step=loaded.manifest.step,
-            batch_size=loaded.config.training.micro_batch_size,
             max_tokens=0,
             autocast=nullcontext,
         )

@@ -24,7 +24,7 @@ from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import Ended, Eval, Metrics, Sample, State, finite
 from tui_gpt.sampling import SamplingOptions, generate
 from tui_gpt.sampling.generate import prompt_tokens
-from tui_gpt.training.batches import Micro, to_device
+from tui_gpt.training.batches import Batches, Micro, to_device
 from tui_gpt.training.compute import Compute
 from tui_gpt.training.control import Control
 from tui_gpt.training.engine import build_engine, compiled_or_not, until_it_fits
@@ -55,9 +55,9 @@ class Trainer:
     ) -> None:
         self.folder, self.compute, self.control = folder, compute, control
         self.config = config = prepared.config
-        self.shards = prepared.shards
         self.tokenizer = prepared.shards.tokenizer
         self.model, self.stepper, self.batches = build_engine(config, prepared.shards, compute)
+        self.validation = Batches.once(prepared.shards, config)
         self.duration = Duration.parse(config.training.duration)
         self.total_steps = self._steps_of(config)
         self.progress = TrainingProgress(step=0, tokens=0, elapsed_seconds=0.0)
@@ -333,17 +333,21 @@ class Trainer:
         with self.phase("evaluating"):
             result = evaluate(
                 self.model,
-                self.shards.val,
+                self.validation,
                 self.tokenizer.byte_lengths,
                 step=self.progress.step,
-                batch_size=self.config.training.micro_batch_size,
-                max_tokens=0 if self.is_over() else self.config.training.eval_tokens,
+                max_tokens=self._tokens_to_score(),
                 autocast=self.compute.autocast,
                 interrupted=lambda: self.control.stopping,
             )
         if result is None:
             return None, False
         return self._record(result)
+
+    def _tokens_to_score(self) -> int:
+        """At the end the whole split, or of a very large one as many tokens as the run was trained on."""
+        usual = self.config.training.eval_tokens
+        return max(usual, self.progress.tokens) if usual and self.is_over() else usual
 
     def _record(self, result: Eval) -> tuple[float | None, bool]:
         best = self.progress.best_val_loss
