@@ -14,7 +14,7 @@ from tui_gpt.model import functions, loss
 def test_chunked_loss_and_gradients_are_those_of_the_whole(
     monkeypatch: pytest.MonkeyPatch, cap: float, chunk_rows: int
 ) -> None:
-    monkeypatch.setattr(loss, "CHUNK_LOGITS", 64 * chunk_rows)
+    monkeypatch.setattr(loss, "CHUNK_LOGITS_CPU", 64 * chunk_rows)
     torch.manual_seed(0)
     hidden, weight = torch.randn(5, 8, 16, requires_grad=True), torch.randn(64, 16, requires_grad=True)
     targets = torch.randint(0, 50, (5, 8))

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK_LOGITS = 1 << 27  # elements of fp32: half a gigabyte
+CHUNK_LOGITS = 1 << 27  # elements of fp32: half a gigabyte, so that a GPU has enough to do
+CHUNK_LOGITS_CPU = 1 << 23  # as fast there, in a sixteenth of the memory
 
 
 def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor, vocab_size: int, logit_cap: float) -> Tensor:
@@ -34,26 +35,27 @@ class _HeadLoss(torch.autograd.Function):
         loss = torch.zeros((), dtype=wide, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if wants_grad else None
         grad_weight = torch.zeros_like(weight) if wants_grad else None
-        rows = max(1, CHUNK_LOGITS // weight.shape[0])
+        chunk = CHUNK_LOGITS_CPU if hidden.device.type == "cpu" else CHUNK_LOGITS
+        rows = max(1, chunk // weight.shape[0])
         for start in range(0, hidden.shape[0], rows):
             part, wanted = hidden[start : start + rows], targets[start : start + rows, None]
             counts = wanted >= 0
             wanted = wanted.clamp_min(0)
             raw = F.linear(part, weight)
             logits = raw.to(wide)
-            capped = (logits / logit_cap).tanh() if logit_cap else None
-            if capped is not None:
-                logits = capped * logit_cap
+            if logit_cap:
+                logits.div_(logit_cap).tanh_().mul_(logit_cap)
             logits[:, vocab_size:] = -torch.inf
-            log_sum = logits.logsumexp(-1, keepdim=True)
-            loss += ((log_sum - logits.gather(-1, wanted)) * counts).sum()
+            log_probabilities = logits.log_softmax(-1)
+            loss -= (log_probabilities.gather(-1, wanted) * counts).sum()
             if grad_hidden is None or grad_weight is None:
                 continue
-            grad = (logits - log_sum).exp_()
-            grad.scatter_add_(-1, wanted, torch.full_like(log_sum, -1.0))
+            grad = log_probabilities.exp_()
+            grad.scatter_add_(-1, wanted, torch.full_like(wanted, -1, dtype=wide))
             grad *= counts
-            if capped is not None:
-                grad *= 1 - capped.square()
+            if logit_cap:
+                grad *= logits.div_(logit_cap).square_().neg_().add_(1)
+                grad[:, vocab_size:] = 0
             grad = grad.to(raw.dtype)
             grad_hidden[start : start + rows] = grad @ weight.to(raw.dtype)
             grad_weight += grad.T @ part.to(raw.dtype)
