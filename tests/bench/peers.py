@@ -35,7 +35,7 @@ _EVALUATE = """
 import sys, numpy as np, torch
 sys.path.insert(0, ".")
 from model import GPT, GPTConfig
-saved = torch.load("out-bench/ckpt.pt", map_location="cpu", weights_only=False)
+saved = torch.load("out-bench/ckpt.pt", map_location="cpu", weights_only=True)
 model = GPT(GPTConfig(**saved["model_args"]))
 model.load_state_dict(saved["model"])
 model.eval()
@@ -71,7 +71,7 @@ def nanogpt(checkout: Path, steps: int, *, seed: int = 1337) -> Result:
     return Result(seconds, 768e3 / statistics.median(milliseconds), float(scored.split("whole ")[1].split()[0]))
 
 
-def ours(corpus: Path, steps: int, *overrides: str) -> Result:
+def ours(corpus: Path | str, steps: int, *overrides: str) -> Result:
     """`gpt-tui train` on `corpus` in an empty workspace, supervised, with metrics, evaluations and checkpoints."""
     with tempfile.TemporaryDirectory() as workspace:
         command = [
