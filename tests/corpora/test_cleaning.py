@@ -175,6 +175,11 @@ def test_too_short_and_no_text_is_left_out(corpus: Path) -> None:
     assert texts == [code, "満紙荒唐言一把辛酸淚" * 10] and step(report, "short").removed == 3
 
 
+def test_a_corpus_cleaned_again_gets_a_name_of_its_own(corpus: Path) -> None:
+    write(corpus, "a.txt", prose(1))
+    assert [Path(cleaned(corpus)[1].written).name for _ in range(3)] == ["raw-clean", "raw-clean-2", "raw-clean-3"]
+
+
 def test_of_copies_the_first_is_kept_and_named(corpus: Path) -> None:
     original = prose(1, 500)
     words = original.split()

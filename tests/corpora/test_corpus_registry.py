@@ -46,6 +46,21 @@ def test_the_bundled_corpora_are_there_without_any_folder(tmp_path):
     assert entries["tiny"].size_bytes == len(next(find_corpus("tiny", tmp_path / "none").documents()))
 
 
+def test_the_beginning_is_so_many_characters_of_the_first_documents_and_stories_need_not_be_made_for_it(corpus):
+    write(corpus / "books" / "a.txt", "one two")
+    write(corpus / "books" / "b.txt", "three")
+    books, stories = find_corpus("books", corpus), find_corpus("stories", corpus)
+    assert books.beginning(3) == ["one"]
+    assert books.beginning(7) == ["one two"]
+    assert books.beginning(9) == ["one two", "th"]
+    assert books.beginning(99) == ["one two", "three"]
+    texts = stories.beginning(1000)
+    assert not cache_dir(corpus).exists()
+    assert sum(map(len, texts)) == 1000
+    made = stories.documents()
+    assert [next(made) for _ in texts[:-1]] == texts[:-1] and next(made).startswith(texts[-1])
+
+
 def test_texts_not_ours_to_ship_are_listed_with_how_to_get_them(corpus):
     verdict = next(entry for entry in list_corpora(corpus) if entry.name == "verdict")
     assert verdict.kind == "absent" and verdict.how == "gpt-tui corpus fetch verdict"

@@ -43,3 +43,15 @@ def test_each_command_of_the_data_section_runs(tmp_path: Path) -> None:
     assert {"list", "info", "add", "fetch", "clean", "report", "make", "prepare"} <= answers.keys()
     assert answers["report"] == answers["clean"] and answers["clean"]["documents_after"] == 2
     assert answers["make"]["nats_per_character"] > 0 and answers["prepare"]["floor_nats_per_token"] > 0
+
+
+def test_info_says_the_floor_of_stories_and_shows_no_text_that_a_terminal_would_obey(tmp_path: Path) -> None:
+    (tmp_path / "red.txt").write_text("red \x1b[31m ink")
+
+    def info(*words: str) -> str:
+        command = [sys.executable, "-m", "tui_gpt", "corpus", "info", *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout
+
+    assert re.search(r"floor: 0\.\d{4} nats per character, 0\.\d{4} bits per byte", info("stories:0.01"))
+    assert json.loads(info("stories:0.01", "--json"))["nats_per_character"] > 0
+    assert "\x1b" not in info("red.txt") and "red \ufffd[31m ink" in info("red.txt")

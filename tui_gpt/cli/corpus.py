@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from tui_gpt.cli.compare_tokenizers import compare_tokenizers_command
+from tui_gpt.cli.follow import plain
 from tui_gpt.cli.narration import narrated
 from tui_gpt.cli.options import Workspace, command, json_option, print_json, workspace_option
 from tui_gpt.cli.train import from_here
@@ -19,7 +20,7 @@ from tui_gpt.corpora import add_corpus, check_corpus, check_tokenizer, find_corp
 from tui_gpt.corpora.catalogue import PATTERNS
 from tui_gpt.corpora.cleaning import DEFAULT_STEPS, STEPS, Report, check_steps, clean, report_on
 from tui_gpt.corpora.shards import ShardsInfo
-from tui_gpt.corpora.sources import Folder, Stories
+from tui_gpt.corpora.sources import Floor, Folder, Stories
 
 
 @click.group("corpus")
@@ -57,9 +58,7 @@ def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
     with narrated() as progress:
         source.make(progress)
     characters = documents = size = 0
-    first = ""
     for piece in source.pieces():
-        first = first or piece.text[:400]
         documents += piece.begins
         characters += len(piece.text)
         size += len(piece.text.encode())
@@ -69,8 +68,10 @@ def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
         "documents": documents,
         "characters": characters,
         "bytes": size,
-        "preview": first,
+        "preview": "\n\n".join(source.beginning(400)),
     }
+    if isinstance(source, Stories):
+        facts |= _whole_floor(source.floor())
     manifest = source.manifest if isinstance(source, Folder) else None
     if manifest is not None:
         facts |= {"made": manifest.made, "licence": manifest.licence, "source": manifest.source}
@@ -81,7 +82,10 @@ def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
     if manifest is not None:
         click.echo(f"{manifest.made} from {manifest.source or 'a file'}; licence: {manifest.licence or 'not known'}")
     plural = "s" if documents != 1 else ""
-    click.echo(f"{documents:,} document{plural}, {characters:,} characters, {size:,} bytes\n\n{first}")
+    click.echo(f"{documents:,} document{plural}, {characters:,} characters, {size:,} bytes")
+    if isinstance(source, Stories):
+        click.echo(_floor_line(source.floor()))
+    click.echo("\n" + plain(facts["preview"]))
 
 
 @command("add")
@@ -162,10 +166,8 @@ def make_command(
             "path": str(source.path),
             "documents": whole.documents,
             "characters": whole.characters,
-            "nats": whole.nats,
-            "nats_per_character": whole.nats_per_character,
-            "bits_per_byte": whole.bits_per_byte,
         }
+        facts |= _whole_floor(whole)
         floor: dict[str, float] = {}
         if tokenizer:
             data = DataConfig(corpus=name, tokenizer=check_tokenizer(tokenizer))
@@ -176,9 +178,21 @@ def make_command(
     click.echo(
         f"{name}: {whole.documents:,} stories, {whole.characters:,} characters; train on them with --corpus {name}"
     )
-    click.echo(f"floor: {whole.nats_per_character:.4f} nats per character, {whole.bits_per_byte:.4f} bits per byte")
+    click.echo(_floor_line(whole))
     if floor:
         click.echo(f"floor on the validation documents: {_in_words(floor)}")
+
+
+def _whole_floor(floor: Floor) -> dict[str, float]:
+    return {
+        "nats": floor.nats,
+        "nats_per_character": floor.nats_per_character,
+        "bits_per_byte": floor.bits_per_byte,
+    }
+
+
+def _floor_line(floor: Floor) -> str:
+    return f"floor: {floor.nats_per_character:.4f} nats per character, {floor.bits_per_byte:.4f} bits per byte"
 
 
 @command("fetch")

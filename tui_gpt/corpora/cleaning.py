@@ -8,7 +8,6 @@ that could be taken for the new. Every step counts what it did and keeps a few e
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from tui_gpt.corpora.fingerprints import Fingerprints, exact_copies, near_copies
 from tui_gpt.corpora.formats import Layout, Piece, holds_one_document, is_text_in_some_encoding, read_pieces
 from tui_gpt.corpora.locks import alone
 from tui_gpt.corpora.manifests import Manifest, write_manifest
-from tui_gpt.corpora.registry import find_corpus, free_name
+from tui_gpt.corpora.registry import cleaned_name, find_corpus, free_name
 from tui_gpt.corpora.sources import Folder, Progress, Source, TextFile
 from tui_gpt.errors import CorpusError, reason
 
@@ -90,15 +89,14 @@ class Report(msgspec.Struct, kw_only=True):
 def clean(reference: str, corpus_dir: Path, progress: Progress, steps: tuple[str, ...], name: str = "") -> Report:
     """Make the corpus `name` in `corpus_dir`, called after `reference` unless told. Raises CorpusError."""
     source = find_corpus(reference, corpus_dir)
-    name = name or re.sub(r"[^\w.-]+", "-", source.name, flags=re.ASCII).strip("-.") + "-clean"
-    target = free_name(name, corpus_dir)
+    target = free_name(name or cleaned_name(source, corpus_dir), corpus_dir)
     partial = corpus_dir / f".cleaning-{target.name}"
     lock = cache_dir(corpus_dir) / f"cleaning-{target.name}.lock"
     try:
         corpus_dir.mkdir(parents=True, exist_ok=True)
         lock.parent.mkdir(parents=True, exist_ok=True)
         with alone(lock, lambda: progress("waiting for another process that cleans this corpus", None)):
-            free_name(name, corpus_dir)
+            free_name(target.name, corpus_dir)  # another may have made it meanwhile
             shutil.rmtree(partial, ignore_errors=True)  # of a kill
             try:
                 partial.mkdir()

@@ -8,6 +8,7 @@ fetched, or to one line that says how to fetch it.
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import re
 import shutil
@@ -262,6 +263,14 @@ def free_name(name: str, corpus_dir: Path) -> Path:
     if _kept(name, corpus_dir) is not None:
         raise CorpusError(f"a corpus called {name} exists already", where=str(corpus_dir), do="Choose another name")
     return corpus_dir / name
+
+
+def cleaned_name(source: Source, corpus_dir: Path) -> str:
+    """What the cleaned copy of a corpus is called unless told: mine-clean, mine-clean-2, … Raises CorpusError."""
+    stem = re.sub(r"[^\w.-]+", "-", source.name, flags=re.ASCII).strip("-.") + "-clean"
+    taken = {path.name for path in corpus_dir.glob(f"{stem}*")}
+    names = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
+    return free_name(next(name for name in names if name not in taken), corpus_dir).name
 
 
 def add_corpus(name: str, path: Path, corpus_dir: Path, column: str = "") -> Path:

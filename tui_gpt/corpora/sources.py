@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -49,6 +49,10 @@ class Source(ABC):
         """Each document whole, with where it stands."""
         return documents_of(self.pieces())
 
+    def beginning(self, characters: int) -> list[str]:
+        """The first documents, the last of them cut so that they hold `characters` in all; fewer where it ends."""
+        return _head(self.pieces(), characters)
+
     def count(self) -> int:
         """How many documents there are. What holds them one after another is read through."""
         return sum(piece.begins for piece in self.pieces())
@@ -68,6 +72,18 @@ class Source(ABC):
     def nats(self) -> Iterator[float] | None:
         """-log p of each document where the text's probability is known exactly, else None."""
         return None
+
+
+def _head(pieces: Iterable[Piece], characters: int) -> list[str]:
+    texts: list[str] = []
+    for piece in pieces:
+        if piece.begins:
+            texts.append("")
+        texts[-1] += piece.text[:characters]
+        characters -= len(piece.text)
+        if characters <= 0:
+            break
+    return texts
 
 
 class TextFile(Source):
@@ -321,6 +337,10 @@ class Stories(Source):
 
     def pieces(self) -> Iterator[Piece]:
         return (Piece(story.text, True, f"{self.name}:{n}") for n, story in enumerate(self._stories(), 1))
+
+    def beginning(self, characters: int) -> list[str]:
+        """Told anew, so that they need not be made for it."""
+        return _head((Piece(story.text, True, "") for story in write_stories(self.megabytes, self.seed)), characters)
 
     def size_bytes(self) -> int:
         return int(self.megabytes * 1e6)

@@ -12,16 +12,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from tui_gpt.errors import CorpusError, UserError
-
-if TYPE_CHECKING:
-    from tui_gpt.corpora import Source
 
 SAY_SECONDS = 0.2
 TOKEN_CHARACTERS = 16_000
@@ -119,7 +115,7 @@ def _do(work: Work) -> object:
         case "preview":
             from tui_gpt.corpora import find_corpus
 
-            return "\n\n".join(_beginning(find_corpus(work.reference, corpus_dir), PREVIEW_CHARACTERS))
+            return "\n\n".join(find_corpus(work.reference, corpus_dir).beginning(PREVIEW_CHARACTERS))
 
 
 def _fetchable(work: Work) -> Fetchable:
@@ -150,7 +146,7 @@ def _tokens(work: Work, corpus_dir: Path) -> Tokens:
         tokenizer = tokenizer_for(spec, source, source.digest(), cache_dir(corpus_dir), narrator)
     except OSError as error:
         raise CorpusError(f"cannot be written: {error.strerror}", where=str(error.filename or corpus_dir)) from None
-    texts = list(_beginning(source, TOKEN_CHARACTERS))
+    texts = source.beginning(TOKEN_CHARACTERS)
     if not texts:
         raise CorpusError(f"{source.name} holds no text")
     whole = sum(map(len, texts)) < TOKEN_CHARACTERS
@@ -167,22 +163,6 @@ def _tokens(work: Work, corpus_dir: Path) -> Tokens:
         documents=len(texts),
         whole=whole,
     )
-
-
-def _beginning(source: Source, characters: int) -> Iterator[str]:
-    """The first documents, the last of them cut so that they hold so many characters; in all, where there are less."""
-    parts: list[str] = []
-    left = characters
-    for piece in source.pieces():
-        if piece.begins and parts:
-            yield "".join(parts)
-            parts = []
-        parts.append(piece.text[:left])
-        left -= len(parts[-1])
-        if not left:
-            break
-    if parts:
-        yield "".join(parts)
 
 
 class _Narrator:

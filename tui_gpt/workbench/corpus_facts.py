@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +15,10 @@ import msgspec
 
 from tui_gpt.config.estimates import vocab_size_of
 from tui_gpt.errors import UserError
+from tui_gpt.workbench.chore_process import PREVIEW_CHARACTERS, Work
 
 if TYPE_CHECKING:
     from tui_gpt.corpora import ShardsInfo, Source
-
-PREVIEW_CHARACTERS = 4000
 
 
 @dataclass(frozen=True)
@@ -81,31 +79,19 @@ def bytes_per_token(tokenizer: str) -> float:
 
 def _preview(source: Source, reference: str, corpus_dir: Path) -> str:
     from tui_gpt.corpora.mixtures import Mixture
-    from tui_gpt.corpora.sources import Folder, Stories, TextFile
+    from tui_gpt.corpora.sources import Folder, TextFile
 
-    if isinstance(source, Stories):  # which need not be made for this
-        from tui_gpt.corpora.stories import write_stories
-
-        return "\n\n".join(story.text for story in islice(write_stories(0.01, source.seed), 8))
     if isinstance(source, Mixture):
         share = PREVIEW_CHARACTERS // len(source.sources)
         return "\n\n".join(_preview(each, each.name, corpus_dir)[:share] for each in source.sources)
     files = source.files() if isinstance(source, Folder) else [source.path] if isinstance(source, TextFile) else []
     if any(".parquet" in file.name for file in files):
         return _preview_from_child(reference, corpus_dir)
-    parts: list[str] = []
-    characters = 0
-    for piece in source.pieces():
-        parts.append(piece.text if not parts or not piece.begins else f"\n\n{piece.text}")
-        characters += len(parts[-1])
-        if characters >= PREVIEW_CHARACTERS:
-            break
-    return "".join(parts)[:PREVIEW_CHARACTERS]
+    return "\n\n".join(source.beginning(PREVIEW_CHARACTERS))
 
 
 def _preview_from_child(reference: str, corpus_dir: Path) -> str:
     """Of what may be read by a library that this process must not load."""
-    from tui_gpt.workbench.chore_process import Work
     from tui_gpt.workbench.chores import ask_now
 
     return ask_now(Work(task="preview", reference=reference, corpus_dir=str(corpus_dir)), str)

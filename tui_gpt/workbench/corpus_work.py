@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tui_gpt.errors import UserError
@@ -160,10 +159,12 @@ def fetch(workbench: Workbench, plan: Fetchable, arrived: Callable[[str], None])
 
 def ask_to_clean(workbench: Workbench, reference: str, arrived: Callable[[str], None]) -> None:
     """Let the user choose the steps, clean, show the report; `arrived` gets the new corpus's name."""
+    from tui_gpt.corpora import find_corpus
+    from tui_gpt.corpora.registry import cleaned_name
     from tui_gpt.workbench.cleaning_dialog import CleaningDialog
 
     try:
-        name = _clean_name(reference, workbench.corpus_dir)
+        name = cleaned_name(find_corpus(reference, workbench.corpus_dir), workbench.corpus_dir)
     except UserError as error:
         workbench.say(str(error), "error")
         return
@@ -173,21 +174,6 @@ def ask_to_clean(workbench: Workbench, reference: str, arrived: Callable[[str], 
             _clean(workbench, reference, name, steps, arrived)
 
     workbench.push_screen(CleaningDialog(reference, name), chosen)
-
-
-def _clean_name(reference: str, corpus_dir: Path) -> str:
-    """A name for the cleaned copy that is not taken: mine-clean, mine-clean-2, …"""
-    import re
-
-    from tui_gpt.corpora import find_corpus
-    from tui_gpt.corpora.registry import free_name
-
-    stem = re.sub(r"[^\w.-]+", "-", find_corpus(reference, corpus_dir).name, flags=re.ASCII).strip("-.") + "-clean"
-    taken = {path.name for path in corpus_dir.glob(f"{stem}*")}
-    number = 1
-    while (name := stem if number == 1 else f"{stem}-{number}") in taken:
-        number += 1
-    return free_name(name, corpus_dir).name
 
 
 def _clean(
