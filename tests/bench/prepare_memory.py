@@ -1,11 +1,11 @@
-"""Memory and time of preparing generated text of growing size, and memory of drawing batches from it.
+"""Memory and time of preparing generated text of growing size, of drawing batches from it, and of training on it.
 
     python tests/bench/prepare_memory.py [tokenizer] [megabytes …]
 
 By default 40, 400 and 4,000 MB with `gpt2`, which takes some minutes. Each size is prepared in a process of its own,
 whose resident memory (its children's with it) is read 20 times a second; then an epoch's worth of batches, at most a
-minute of them, is drawn in another. The text is sentences of random words, in JSON lines of some 2 kB and, of the same
-size again, in one file that is one document.
+minute of them, is drawn in another; then `pico` trains on it for 60 steps, with checkpoints. The text is sentences of
+random words, in JSON lines of some 2 kB and, of the same size again, in one file that is one document.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 from tui_gpt.config import DataConfig
 from tui_gpt.corpora import prepare
 began = time.perf_counter()
-shards = prepare(DataConfig(corpus=sys.argv[1], tokenizer=sys.argv[2]), Path(sys.argv[3]), lambda *_: None)
+shards = prepare(DataConfig(corpus=sys.argv[1], tokenizer=sys.argv[2]), Path(sys.argv[3], "corpus"), lambda *_: None)
 print(time.perf_counter() - began, shards.info.tokens)
 """
 DRAW = """
@@ -38,13 +38,22 @@ from tui_gpt.corpora import prepare
 from tui_gpt.training.batches import Batches
 data = DataConfig(corpus=sys.argv[1], tokenizer=sys.argv[2])
 config = Config(data=data, model=ModelConfig(context_length=1024), training=TrainingConfig(micro_batch_size=32))
-batches = Batches.of(prepare(data, Path(sys.argv[3]), lambda *_: None), config)
+batches = Batches.of(prepare(data, Path(sys.argv[3], "corpus"), lambda *_: None), config)
 began = time.perf_counter()
 for step in range(1, 1 + int(batches.steps_per_epoch)):
     batches.batch(step)
     if time.perf_counter() - began > 60:
         break
 print(time.perf_counter() - began, step * 32 * 1024)
+"""
+
+TRAIN = """
+import subprocess, sys, time
+began = time.perf_counter()
+command = [sys.executable, "-c", "from tui_gpt.cli import main; main()", "train", "--workspace", sys.argv[3], "--json"]
+command += ["--corpus", sys.argv[1], "data.tokenizer=" + sys.argv[2], "--steps", "60", "checkpoints.every=20"]
+subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+print(time.perf_counter() - began, 60 * 1024)
 """
 
 
@@ -82,15 +91,19 @@ def watched(code: str, *arguments: str) -> tuple[float, int, float]:
 def main(tokenizer: str = "gpt2", *sizes: str) -> None:
     for megabytes in map(int, sizes or ("40", "400", "4000")):
         with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
-            write(Path(folder), megabytes)
+            corpora = Path(folder, "corpus")
+            corpora.mkdir()
+            write(corpora, megabytes)
             for name in ("lines", "book"):
                 seconds, tokens, most = watched(PREPARE, name, tokenizer, folder)
                 again, _, _ = watched(PREPARE, name, tokenizer, folder)
                 drawing, drawn, held = watched(DRAW, name, tokenizer, folder)
+                _, _, trained = watched(TRAIN, name, tokenizer, folder)
                 print(
                     f"{megabytes:>6} MB {name:>6}: {tokens / 1e6:,.0f}M tokens in {seconds:.1f} s,"
                     f" {seconds / megabytes * 1000:.1f} ms/MB, at most {most:,.0f} MiB; again {again * 1000:.0f} ms;"
-                    f" batches {drawn / drawing / 1e6:.0f}M tokens/s, at most {held:,.0f} MiB",
+                    f" batches {drawn / drawing / 1e6:.0f}M tokens/s, at most {held:,.0f} MiB;"
+                    f" training at most {trained:,.0f} MiB",
                     flush=True,
                 )
 
