@@ -16,6 +16,7 @@ import msgspec
 from tui_gpt.checkpoints import manifest
 from tui_gpt.config import Asked, build, check_resumable, keys_of, override, read_toml, set_key
 from tui_gpt.corpora import check_corpus, check_tokenizer
+from tui_gpt.corpora.mixtures import terms_of
 from tui_gpt.errors import CheckpointError, ConfigError, RunError
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
@@ -147,9 +148,10 @@ def _adopt(asked: Asked, flat: dict[str, Any], key: str, checkpoint: Path) -> No
 
 
 def _slug(corpus: str) -> str:
-    """A corpus's name as part of a folder's name."""
-    stem = Path(corpus).stem or "corpus"
-    return "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "-" for char in stem)[:40]
+    """A corpus's name as part of a folder's name; a mixture's names without their weights."""
+    references = [term.reference for term in terms_of(corpus)] or [corpus]
+    name = "+".join(Path(reference).stem or "corpus" for reference in references)
+    return "".join(char if char.isascii() and (char.isalnum() or char in "._-+") else "-" for char in name)[:40]
 
 
 def _supervise(folder: RunFolder, request: StartRequest) -> None:
