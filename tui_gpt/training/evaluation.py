@@ -52,7 +52,7 @@ def evaluate(
             with autocast():
                 loss = model(micro.inputs, micro.targets, documents=micro.documents)
             nats += loss.double()
-            scored_bytes += lengths[micro.targets[micro.targets >= 0]].sum()
+            scored_bytes += (lengths[micro.targets.clamp_min(0)] * (micro.targets >= 0)).sum()
             scored += micro.num_targets
     finally:
         model.train(was_training)

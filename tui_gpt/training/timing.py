@@ -137,7 +137,7 @@ def time_steps(
         warm, started = step, time.perf_counter()
         while step < warm + steps and (step < warm + 2 or time.perf_counter() - started < limit):
             take_step()
-            seconds = marks.seconds()
+        seconds = marks.seconds()
     finally:
         gc.unfreeze()
     return StepTimes(seconds[0::3], seconds[1::3], seconds[2::3], config.training.accumulation_steps)
