@@ -21,7 +21,7 @@ from tui_gpt.training.compute import choose
 from tui_gpt.training.evaluation import evaluate
 from tui_gpt.training.guard import Guard
 from tui_gpt.training.optimizers import make_optimizers
-from tui_gpt.training.preparation import fit
+from tui_gpt.training.preparation import fit, prepare_run
 from tui_gpt.training.schedules import learning_rate, progress_after_warmup
 from tui_gpt.training.step import Stepper
 
@@ -170,6 +170,16 @@ def test_presets_are_fitted_to_a_short_corpus_and_values_set_by_hand_are_not() -
     asked = override({}, ["model.context_length=64"])
     with pytest.raises(ConfigError, match="longer than the corpus, which has 30 training tokens"):
         fit(build(asked), 30, by_hand=keys_of(asked))
+
+
+def test_a_split_far_from_what_was_asked_is_said(tmp_path: Path) -> None:
+    for count in (2, 10):
+        (tmp_path / f"{count}").mkdir()
+        for number in range(count):
+            (tmp_path / f"{count}" / f"{number}.txt").write_text("It was a dark and stormy night. " * 40)
+        asked = override({}, [f"data.corpus={count}", "data.tokenizer=byte"])
+        said = [note for note in prepare_run(asked, tmp_path, lambda *_: None).notes if "validation" in note]
+        assert said == (["validation has 50% of the tokens, not 10%: it takes whole documents"] if count == 2 else [])
 
 
 @pytest.mark.parametrize("mode", ["windows", "sliding", "random", "packed"])

@@ -14,7 +14,7 @@ import msgspec
 
 from tui_gpt.config import Asked, Config, Duration, build, keys_of
 from tui_gpt.config.estimates import rows_per_epoch, window_step
-from tui_gpt.corpora import Shards, prepare
+from tui_gpt.corpora import Shards, ShardsInfo, prepare
 from tui_gpt.errors import ConfigError
 
 MIN_STEPS_PER_EPOCH = 8
@@ -35,9 +35,18 @@ def prepare_run(asked: Asked, corpus_dir: Path, progress: Callable[[str, float |
     config = build(asked)
     shards = prepare(config.data, corpus_dir, progress)
     config, notes = fit(config, shards.info.train_tokens, by_hand=keys_of(asked))
+    notes += _far_from_asked(shards.info, config.data.val_fraction)
     if shards.info.documents == 1 and "sampling.prompts" not in keys_of(asked):
         config = _prompted(config, shards)
     return Prepared(config, shards, notes)
+
+
+def _far_from_asked(info: ShardsInfo, val_fraction: float) -> list[str]:
+    """Says so where whole documents cannot come near the share that validation was to have."""
+    share = info.val_tokens / info.tokens
+    if val_fraction / 2 <= share <= val_fraction * 2:
+        return []
+    return [f"validation has {share:.0%} of the tokens, not {val_fraction:.0%}: it takes whole documents"]
 
 
 def _prompted(config: Config, shards: Shards) -> Config:
