@@ -27,6 +27,7 @@ PACKED_SUFFIXES = (".gz", ".zst")
 TEXT_SUFFIXES = (*PLAIN_SUFFIXES, *RECORD_SUFFIXES, *PACKED_SUFFIXES)
 CHUNK_BYTES = 1 << 22
 BOM = b"\xef\xbb\xbf"
+OTHER_ENCODING = "If it is text in another encoding: gpt-tui corpus clean finds out which and converts it"
 
 
 def cache_dir(corpus_dir: Path) -> Path:
@@ -55,7 +56,7 @@ def unreadable(path: Path, error: OSError) -> CorpusError:
 def decode(data: bytes, where: str, *, whole: bool = True) -> str:
     """`data` as text; with `whole` false it may end within a character. Raises CorpusError naming the byte offset."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise CorpusError("is UTF-16, not UTF-8 text", where=where, do="Convert it: iconv -f UTF-16 -t UTF-8")
+        raise CorpusError("is UTF-16, not UTF-8 text", where=where, do="gpt-tui corpus clean converts it")
     nul = data.find(0)
     if nul >= 0:
         raise CorpusError(f"is binary, not text: a NUL byte at offset {nul:,}", where=where)
@@ -69,7 +70,7 @@ def decode(data: bytes, where: str, *, whole: bool = True) -> str:
         raise CorpusError(
             f"is not UTF-8 text: byte 0x{data[at]:02x} at offset {at:,}",
             where=where,
-            do="If it is text in another encoding, convert it, for example: iconv -f LATIN1 -t UTF-8",
+            do=OTHER_ENCODING,
         ) from None
 
 

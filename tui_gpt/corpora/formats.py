@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from tui_gpt.corpora.files import BOM, PACKED_SUFFIXES, decode, unreadable
+from tui_gpt.corpora.files import BOM, OTHER_ENCODING, PACKED_SUFFIXES, decode, unreadable
 from tui_gpt.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def _text(file: IO[bytes], where: str, encoding: str) -> Iterator[str]:
             raise CorpusError(
                 f"is not {encoding.upper()} text: byte 0x{byte:02x} at offset {offset - kept + error.start:,}",
                 where=where,
-                do="If it is text in another encoding: gpt-tui corpus clean finds out which and converts it",
+                do=OTHER_ENCODING,
             ) from None
         offset += len(data)
         if text:
