@@ -139,6 +139,36 @@ async def test_a_book_is_asked_for_by_number_shown_with_its_licence_and_fetched(
         assert app.draft.config.data.corpus == "gutenberg:1342"
 
 
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Stands in for the `datasets` library in child processes: a set of a hundred short poems."""
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "datasets.py").write_text(
+        "def load_dataset(repository, config, *, split, streaming):\n"
+        "    assert (repository, config, split, streaming) == ('someone/poems', None, 'train', True)\n"
+        "    return ({'text': f'Poem {n}: ' + 'roses are red, ' * 10} for n in range(100))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hub"))
+
+
+async def test_of_a_set_of_the_hub_a_part_is_asked_for_in_megabytes_and_streamed(opened, workspace, hub):
+    async with opened() as (app, pilot):
+        await press(app, pilot, "2", "enter")
+        await mark(app, pilot, "hf:OWNER/NAME[:CONFIG][:COLUMN]")
+        await press(app, pilot, "enter", *"someone/poems", "enter")
+        assert isinstance(app.screen, Question) and "of a size that nobody says" in text_of(app)
+        await press(app, pilot, "m", "x", "enter")
+        assert "a number of megabytes" in text_of(app)
+        await press(app, pilot, "backspace", *"0.001", "enter")
+        assert isinstance(app.screen, Question) and "0.001 MB" in text_of(app)
+        await press(app, pilot, "f")
+        assert app.chore_problem == ""
+        assert app.screen.current.name == "hf:someone/poems" and app.screen.current.kind == "fetched"
+        assert "Poem 0: roses are red" in text_of(app)
+        (texts,) = (workspace / "corpus" / ".cache" / "fetched").glob("*/documents.jsonl")
+        assert len(texts.read_text().splitlines()) == 7  # 160 bytes each
+
+
 async def test_a_fetch_that_fails_is_one_clear_line(opened, workspace, mirror):
     async with opened() as (app, pilot):
         await press(app, pilot, "2", "enter")
