@@ -175,6 +175,13 @@ def test_too_short_and_no_text_is_left_out(corpus: Path) -> None:
     assert texts == [code, "満紙荒唐言一把辛酸淚" * 10] and step(report, "short").removed == 3
 
 
+def test_a_report_of_a_corpus_of_which_nothing_would_be_left_is_a_report(corpus: Path) -> None:
+    for number in range(3):
+        write(corpus, f"{number}.txt", "short")
+    report = report_on("raw", corpus, nothing)
+    assert (report.documents_before, report.documents_after, step(report, "short").removed) == (3, 0, 3)
+
+
 def test_a_corpus_cleaned_again_gets_a_name_of_its_own(corpus: Path) -> None:
     write(corpus, "a.txt", prose(1))
     assert [Path(cleaned(corpus)[1].written).name for _ in range(3)] == ["raw-clean", "raw-clean-2", "raw-clean-3"]

@@ -81,11 +81,14 @@ def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
     click.echo(f"{source.name}: {source.description}")
     if manifest is not None:
         click.echo(f"{manifest.made} from {manifest.source or 'a file'}; licence: {manifest.licence or 'not known'}")
-    plural = "s" if documents != 1 else ""
-    click.echo(f"{documents:,} document{plural}, {characters:,} characters, {size:,} bytes")
+    click.echo(f"{_documents(documents)}, {characters:,} characters, {size:,} bytes")
     if isinstance(source, Stories):
         click.echo(_floor_line(source.floor()))
     click.echo("\n" + plain(facts["preview"]))
+
+
+def _documents(count: int) -> str:
+    return "1 document" if count == 1 else f"{count:,} documents"
 
 
 @command("add")
@@ -122,7 +125,7 @@ def prepare_command(workspace: Workspace, corpus: str, tokenizer: str, val_fract
         return
     click.echo(
         f"{info.name}: {info.tokens:,} tokens ({info.train_tokens:,} to train on, {info.val_tokens:,} to validate),"
-        f" {info.documents:,} documents, vocabulary {info.vocab_size:,}"
+        f" {_documents(info.documents)}, vocabulary {info.vocab_size:,}"
     )
     if info.floor_nats is not None:
         click.echo(f"floor on the validation documents: {_in_words(_floor(info))}")

@@ -101,6 +101,9 @@ def clean(reference: str, corpus_dir: Path, progress: Progress, steps: tuple[str
             try:
                 partial.mkdir()
                 report = _clean(source, target.name, partial, progress, steps)
+                if not report.documents_after:
+                    why = _why(report)
+                    raise CorpusError(f"nothing of {source.name} is left", where=why, do="Leave out a step: --steps")
                 report.written = str(target)
                 (partial / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
                 partial.rename(target)
@@ -164,8 +167,6 @@ def _clean(source: Source, name: str, folder: Path, progress: Progress, steps: t
     gone = _copies(report, prints, steps, progress)
     _write(report, gone, folder, progress)
     report.documents_after += long_documents
-    if not report.documents_after:
-        raise CorpusError(f"nothing of {source.name} is left", where=_why(report), do="Leave out a step: --steps")
     for left_over in ("mended", "exact", "near", "passages", "passage_documents"):
         (folder / left_over).unlink()
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
