@@ -15,6 +15,8 @@ from pathlib import Path
 from tests.workbench import fake_run
 from tui_gpt.workbench.app import Workbench
 
+SETTLE_SECONDS = 4.0  # starting the workbench takes a core from a run that is live: the picture is to be of the run
+
 
 async def draw(target: Path, workspace: Path, run: str | None, size: tuple[int, int] = (120, 40)) -> None:
     """Write an SVG of the dashboard on `run`."""
@@ -23,6 +25,7 @@ async def draw(target: Path, workspace: Path, run: str | None, size: tuple[int, 
     async with app.run_test(size=size) as pilot:
         while any(worker.group == "study" and not worker.is_finished for worker in app.workers):
             await asyncio.sleep(0.01)
+        await asyncio.sleep(SETTLE_SECONDS)
         await app._beat()
         await pilot.pause()
         target.write_text(app.export_screenshot(title="gpt-tui"), "utf-8")
