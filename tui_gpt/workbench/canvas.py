@@ -63,6 +63,11 @@ def fit(spans: Sequence[Span], width: int) -> Row:
     return tuple(out)
 
 
+def under_cursor(spans: Sequence[Span | str], width: int) -> Row:
+    """`spans` in exactly `width` cells, all of them in the cursor's colours."""
+    return (("".join(text for text, _ in fit(row(*spans), width)), "cursor"),)
+
+
 def sides(left: Sequence[Span], right: Sequence[Span], width: int) -> Row:
     """`left` at the left edge and `right` at the right one; where they do not fit, the left is cut."""
     wide = row_width(right)

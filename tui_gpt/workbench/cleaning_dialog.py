@@ -10,7 +10,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
-from tui_gpt.workbench.canvas import Canvas, Row, Span, framed, row
+from tui_gpt.workbench.canvas import Canvas, Row, Span, framed, row, under_cursor
 from tui_gpt.workbench.text import count, one_line, wrap
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class CleaningDialog(ModalScreen[tuple[str, ...] | None]):
             for number, line in enumerate(wrap(about, max(10, inner - 16))):
                 head = f"[{'x' if taken else ' '}] {step:<12}" if number == 0 else " " * 16
                 if at:
-                    body.append(row(((head + line).ljust(inner), "cursor")))
+                    body.append(under_cursor([head, line], inner))
                 else:
                     body.append(row((head, "bright" if taken else "dim"), (line, "text" if taken else "dim")))
                 self._lines.append(index)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tui_gpt.errors import UserError
-from tui_gpt.workbench.canvas import Row, fit, row
+from tui_gpt.workbench.canvas import Row, fit, row, under_cursor
 from tui_gpt.workbench.corpus_facts import newest_shards
 from tui_gpt.workbench.text import cut, one_line, short, size, width_of
 
@@ -187,7 +187,4 @@ def table_row(line: CorpusLine, width: int, *, selected: bool, chosen: bool) -> 
         numbers = "".join(figures[key].rjust(wide) for key, wide in columns)
         label = (*fit(((_named(line.name, name - 1), here),), name - 1), (" ", "text"))
         spans = (*mark, *label, (line.kind.ljust(KIND) + numbers, role), *about)
-    if not selected:
-        return spans
-    text = "".join(part for part, _ in spans)
-    return ((text + " " * max(0, width - width_of(text)), "cursor"),)
+    return under_cursor(spans, width) if selected else spans

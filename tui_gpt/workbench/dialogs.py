@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from tui_gpt.workbench.canvas import Canvas, Row, Span, fit, framed, row
+from tui_gpt.workbench.canvas import Canvas, Row, Span, fit, framed, row, under_cursor
 from tui_gpt.workbench.text import cut, one_line, wrap
 
 
@@ -98,7 +98,7 @@ class Picker(ModalScreen[object]):
         for index, item in enumerate(self._found[self._top : self._top + room], self._top):
             label = cut(one_line(item.label), wide - 1).ljust(wide)
             if index == self._cursor:
-                body.append(row((f"{label}{one_line(item.detail)}".ljust(width - 4), "cursor")))
+                body.append(under_cursor([label, one_line(item.detail)], width - 4))
             else:
                 body.append(row((label, "bright"), (one_line(item.detail), "dim")))
         if not self._found:

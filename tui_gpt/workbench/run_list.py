@@ -9,7 +9,7 @@ from pathlib import Path
 from tui_gpt.errors import UserError
 from tui_gpt.run.folder import RunFolder, runs_in
 from tui_gpt.run.messages import Status
-from tui_gpt.workbench.canvas import Row, Span, row
+from tui_gpt.workbench.canvas import Row, Span, row, under_cursor
 from tui_gpt.workbench.status import state_span
 from tui_gpt.workbench.text import clock, cut, nats, one_line, size, width_of
 
@@ -152,6 +152,4 @@ def table_row(line: RunLine, width: int, *, selected: bool, letter: Span | None)
         *((figures[key].rjust(wide), "text") for key, wide in columns),
         ("  " + about if note else "", "bad" if line.problem else "dim"),
     ]
-    if not selected:
-        return tuple(spans)
-    return (("".join(part for part, _ in spans).ljust(width), "cursor"),)
+    return under_cursor(spans, width) if selected else tuple(spans)

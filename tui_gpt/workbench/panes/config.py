@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tui_gpt.config import Field, fields
-from tui_gpt.workbench.canvas import Row, Span, row
+from tui_gpt.workbench.canvas import Row, Span, row, under_cursor
 from tui_gpt.workbench.draft import flat, written
 from tui_gpt.workbench.panes.pane import Pane
 from tui_gpt.workbench.text import one_line, width_of, wrap
@@ -136,8 +136,7 @@ def _line(item: Field, value: str, then: str, width: int, selected: bool, change
     value, then = one_line(value) or "(empty)", one_line(then)
     if selected:
         arrow = f" → {then}" if then else ""
-        text = f"{mark}{name} {value}{arrow}{unit}"
-        return row((text.ljust(width), "cursor"))
+        return under_cursor([f"{mark}{name} {value}{arrow}{unit}"], width)
     arrow_spans = [(" → ", "dim"), (then, "accent")] if then else []
     return row(
         (mark, "accent"), (f"{name} ", "dim"), (value, "accent" if changed else "bright"), *arrow_spans, (unit, "dim")
