@@ -15,6 +15,7 @@ import pytest
 from tui_gpt.config import DataConfig
 from tui_gpt.corpora import Shards, find_corpus, open_shards, prepare
 from tui_gpt.corpora import stories as stories_module
+from tui_gpt.corpora.shards import FORMAT
 from tui_gpt.corpora.sources import Stories
 from tui_gpt.corpora.tokenizer import Characters
 from tui_gpt.errors import CorpusError
@@ -320,6 +321,7 @@ def damage(shards: Shards, file: str, data: bytes) -> None:
 
 
 def changed(data: bytes, at: int) -> bytes:
+    at %= len(data)
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
@@ -330,14 +332,16 @@ DAMAGE = {
     "other tokenizer": lambda shards: damage(shards, "tokenizer.json", b"{}"),
     "no meta": lambda shards: (shards.path / "meta.json").unlink(),
     "no train": lambda shards: (shards.path / "train.bin").unlink(),
-    "torn meta": lambda shards: damage(shards, "meta.json", b'{"version": 2, "na'),
+    "torn meta": lambda shards: damage(shards, "meta.json", b'{"version": %d, "na' % FORMAT),
     "foreign meta": lambda shards: damage(shards, "meta.json", b'{"version": "x"}'),
-    "lacking meta": lambda shards: damage(shards, "meta.json", b'{"version": 2}'),
+    "lacking meta": lambda shards: damage(shards, "meta.json", b'{"version": %d}' % FORMAT),
     "other side": lambda shards: damage(shards, "val.bin", (shards.path / "train.bin").read_bytes()),
     "foreign tokens": lambda shards: damage(shards, "val.bin", bytes(1000)),
     "cut header": lambda shards: damage(shards, "val.bin", (shards.path / "val.bin").read_bytes()[:40]),
     "changed header": lambda shards: damage(shards, "val.bin", changed((shards.path / "val.bin").read_bytes(), 16)),
     "older tokens": lambda shards: damage(shards, "val.bin", changed((shards.path / "val.bin").read_bytes(), 8)),
+    "changed token": lambda shards: damage(shards, "val.bin", changed((shards.path / "val.bin").read_bytes(), 100)),
+    "changed offset": lambda shards: damage(shards, "val.bin", changed((shards.path / "val.bin").read_bytes(), -5)),
     "cut offsets": lambda shards: damage(shards, "val.bin", (shards.path / "val.bin").read_bytes()[:-8]),
 }
 
@@ -352,6 +356,13 @@ def test_damaged_shards_are_refused_by_name_and_prepared_anew(corpus, folder, ho
     assert str(shards.path) in str(caught.value) and "\n" not in str(caught.value)
     again = make(corpus, "books")
     assert again.path == shards.path and again.train.tolist() == tokens.tolist()
+
+
+def test_large_shards_open_without_being_read(corpus, folder, monkeypatch):
+    shards = make(corpus, "books")
+    monkeypatch.setattr("tui_gpt.corpora.shards.CHECKED_BYTES", 0)
+    damage(shards, "val.bin", changed((shards.path / "val.bin").read_bytes(), 100))
+    assert open_shards(shards.path).info == shards.info
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """Token shards on disk: what training reads, memory-mapped, and all that must be known about it.
 
 A folder of two files of tokens (`train.bin`, `val.bin`), the tokenizer, and `meta.json`. Each file of tokens says in
-its header what it is: magic, version, width of a token, counts of tokens, documents and bytes of text, the tokenizer's
-digest and that of the header itself. After it stand the ids, little-endian, then the offset of each document. The
-folder appears by one rename when it is whole, so whoever finds it may use it; opening checks headers and sizes, which
-costs milliseconds whatever the corpus's size.
+its header what it is: magic, version, width of a token, counts of tokens, documents and bytes of text, the digests of
+the tokenizer, of all that follows, and of the header itself. After it stand the ids, little-endian, then the offset of
+each document. The folder appears by one rename when it is whole, so whoever finds it may use it. Opening costs
+milliseconds whatever the corpus's size: of files that are not large the digest is checked, of others headers and sizes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from tui_gpt.errors import CorpusError, reason
 if TYPE_CHECKING:
     import numpy as np
 
-FORMAT = 2
+FORMAT = 3
 MAGIC = b"GPTSHARD"
 FILES = ("meta.json", "tokenizer.json", "train.bin", "val.bin")
-_FIELDS = struct.Struct("<8sIIQQQ16s")
+_FIELDS = struct.Struct("<8sIIQQQ16s16s")
 _DIGEST = struct.Struct("<Q")
 HEADER_BYTES = _FIELDS.size + _DIGEST.size
+CHECKED_BYTES = 1 << 28  # a file up to here is read when it is opened, to see that it is what was written: 30 ms
 AGAIN = "Delete the folder; it is made anew from the text"
 
 
@@ -83,6 +84,7 @@ class Header(NamedTuple):
     documents: int
     text_bytes: int
     tokenizer_digest: bytes
+    content_digest: bytes
 
     def packed(self) -> bytes:
         fields = _FIELDS.pack(*self)
@@ -104,15 +106,19 @@ class ShardsWriter:
     def __init__(self, file: IO[bytes], tokenizer: Tokenizer) -> None:
         self.file, self.dtype = file, token_dtype(tokenizer.vocab_size)
         self._byte_lengths = tokenizer.byte_lengths
-        self._digest = digest_of(tokenizer)
+        self._digest, self._content = digest_of(tokenizer), xxhash.xxh3_128()
         self.tokens = self.bytes = 0
         self.starts: np.ndarray
         file.write(bytes(HEADER_BYTES))
 
     def write(self, ids: np.ndarray) -> None:
-        self.file.write(ids.astype(self.dtype, copy=False).data)
+        self._append(ids.astype(self.dtype, copy=False).data)
         self.tokens += len(ids)
         self.bytes += int(self._byte_lengths[ids].sum(dtype="int64"))
+
+    def _append(self, data: bytes | memoryview) -> None:
+        self.file.write(data)
+        self._content.update(data)
 
     def finish(self) -> None:
         """Write the documents' offsets and the header."""
@@ -124,11 +130,12 @@ class ShardsWriter:
             documents=len(self.starts),
             text_bytes=self.bytes,
             tokenizer_digest=bytes.fromhex(self._digest),
+            content_digest=b"",
         )
-        self.file.write(bytes(header.starts_at - self.file.tell()))
-        self.file.write(self.starts.astype("<i8", copy=False).data)
+        self._append(bytes(header.starts_at - self.file.tell()))
+        self._append(self.starts.astype("<i8", copy=False).data)
         self.file.seek(0)
-        self.file.write(header.packed())
+        self.file.write(header._replace(content_digest=self._content.digest()).packed())
 
 
 def token_dtype(vocab_size: int) -> np.dtype:
@@ -205,6 +212,19 @@ def read_header(path: Path) -> Header:
     return header
 
 
+def _check_content(path: Path, header: Header) -> None:
+    """Raises CorpusError where what follows the header is not what was written; large files pass unread."""
+    if header.file_bytes > CHECKED_BYTES:
+        return
+    content = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        file.seek(HEADER_BYTES)
+        while data := file.read(1 << 20):
+            content.update(data)
+    if content.digest() != header.content_digest:
+        raise CorpusError("is damaged: its tokens are not what was written", where=str(path), do=AGAIN)
+
+
 def _aged(where: str, version: int) -> CorpusError:
     age = "a newer" if version > FORMAT else "an older"
     return CorpusError(f"holds token shards of {age} gpt-tui (format {version})", where=where, do=AGAIN)
@@ -217,6 +237,8 @@ def open_shards(path: Path) -> Shards:
         meta, tokenizer_json = (path / "meta.json").read_bytes(), (path / "tokenizer.json").read_bytes()
         info = _info(meta, where)
         headers = {side: read_header(path / f"{side}.bin") for side in ("train", "val")}
+        for side, header in headers.items():
+            _check_content(path / f"{side}.bin", header)
     except FileNotFoundError as error:
         missing = Path(error.filename).name
         raise CorpusError(f"is no folder of token shards: {missing} is missing", where=where) from None
