@@ -184,7 +184,9 @@ def test_a_report_of_a_corpus_of_which_nothing_would_be_left_is_a_report(corpus:
 
 def test_a_corpus_cleaned_again_gets_a_name_of_its_own(corpus: Path) -> None:
     write(corpus, "a.txt", prose(1))
-    assert [Path(cleaned(corpus)[1].written).name for _ in range(3)] == ["raw-clean", "raw-clean-2", "raw-clean-3"]
+    names = ["raw-clean", "raw-clean-2", "raw-clean-3"]
+    assert [Path(cleaned(corpus)[1].written).name for _ in names] == names
+    assert [entry.name for entry in list_corpora(corpus) if entry.kind == "cleaned"] == names
 
 
 def test_of_copies_the_first_is_kept_and_named(corpus: Path) -> None:

@@ -176,7 +176,8 @@ async def test_a_fetch_that_fails_is_one_clear_line(opened, workspace, mirror):
         await press(app, pilot, "f")
         await press(app, pilot, "f")
         assert "the mirror does not have it" in app.chore_problem and "\n" not in app.chore_problem
-        assert "✗" in text_of(app).splitlines()[1]
+        said = text_of(app).splitlines()[1]
+        assert "✗ …" in said and said.rstrip().endswith("GPT_TUI_MIRROR says where it looks")  # the cause, not the path
         assert app.chore is None
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui_gpt.workbench.text import clean, clock, cut, nats, one_line, short, size, to_ascii, width_of, wrap
+from tui_gpt.workbench.text import clean, clock, cut, cut_head, nats, one_line, short, size, to_ascii, width_of, wrap
 
 
 @given(st.text())
@@ -30,6 +30,17 @@ def test_cut_text_fits_and_says_that_it_was_cut(text, width):
     assert width_of(short_text) <= width
     if width_of(text) > width > 0:
         assert short_text.endswith("…")
+
+
+@given(st.text(), st.integers(0, 40))
+def test_text_cut_at_its_head_fits_and_keeps_its_end(text, width):
+    text = clean(text)
+    end = cut_head(text, width)
+    assert width_of(end) <= width
+    if width_of(text) > width > 0:
+        assert end.startswith("…") and text.endswith(end[1:])
+    elif width:
+        assert end == text
 
 
 @given(st.text(max_size=200), st.integers(2, 30))

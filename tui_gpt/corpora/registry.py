@@ -37,7 +37,7 @@ class CorpusEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     description: str
-    kind: Literal["bundled", "file", "folder", "fetched", "made", "absent"]
+    kind: Literal["bundled", "file", "folder", "fetched", "cleaned", "made", "absent"]
     path: str = ""
     size_bytes: int = 0
     how: str = ""
@@ -138,13 +138,14 @@ def _short_name(path: Path) -> str:
 
 def _entry(name: str, description: str, path: Path) -> CorpusEntry:
     """One that cannot be read says so in its description: it must not hide the others."""
-    kind: Literal["file", "folder"] = "file"
+    kind: Literal["file", "folder", "cleaned"] = "file"
     size = 0
     try:
         if kind_of(path) == "folder":
             kind, folder = "folder", Folder(path)
             files = folder.files()
             manifest = folder.manifest
+            kind = "cleaned" if manifest and manifest.made == "cleaned" else kind
             description = description or (manifest.description if manifest else "")
             description = description or ("1 text file" if len(files) == 1 else f"{len(files):,} text files")
         else:

@@ -17,7 +17,7 @@ from tui_gpt.workbench.chores import ask_child
 from tui_gpt.workbench.corpus_facts import CorpusFacts, read_facts
 from tui_gpt.workbench.corpus_list import MIXTURE, CorpusLine, matching, read_lines, table_head, table_row
 from tui_gpt.workbench.list_screen import ListScreen, Table
-from tui_gpt.workbench.text import count, one_line, size, wrap
+from tui_gpt.workbench.text import count, cut_head, one_line, size, wrap
 
 WIDE_FROM = 160  # columns from which on list and preview stand side by side
 
@@ -150,7 +150,7 @@ class CorporaScreen(ListScreen[CorpusLine]):
             right = row((f"{chore.bar}  ", "accent"), (key, "key"), (" cancels ", "dim"))
             return sides(row((" ● ", "good"), (one_line(chore.doing), "text")), right, width)
         if self.workbench.chore_problem:
-            return row((" ✗ ", "bad"), (one_line(self.workbench.chore_problem), "bad"))
+            return row((" ✗ ", "bad"), (cut_head(one_line(self.workbench.chore_problem), width - 4), "bad"))
         data = self.workbench.draft.config.data
         return row(
             (" ● ", "accent"),

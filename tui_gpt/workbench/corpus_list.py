@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal
 from tui_gpt.errors import UserError
 from tui_gpt.workbench.canvas import Row, fit, row, under_cursor
 from tui_gpt.workbench.corpus_facts import newest_shards
-from tui_gpt.workbench.text import cut, one_line, short, size, width_of
+from tui_gpt.workbench.text import cut, cut_head, one_line, short, size
 
 if TYPE_CHECKING:
     from tui_gpt.corpora import CorpusEntry, ShardsInfo, Source
 
-Kind = Literal["bundled", "file", "folder", "fetched", "made", "mixture", "to fetch", "pattern", "path"]
+Kind = Literal["bundled", "file", "folder", "fetched", "cleaned", "made", "mixture", "to fetch", "pattern", "path"]
 PATTERN_LICENCES = {"gutenberg": "public domain in the USA", "hf": "on its card", "stories": "MIT"}
 MIXTURE = "0.7 NAME + 0.3 NAME"
 PATH = "a path…"
@@ -158,7 +158,7 @@ def _widths(width: int) -> tuple[int, list[tuple[str, int]], int]:
 def _named(name: str, width: int) -> str:
     """A name in so many cells; of a path the end says more than the beginning."""
     text = one_line(name)
-    return "…" + text[-(width - 1) :] if "/" in text and width_of(text) > width else text
+    return cut_head(text, width) if "/" in text else text
 
 
 def table_head(width: int) -> Row:

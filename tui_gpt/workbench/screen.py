@@ -10,7 +10,7 @@ from textual.screen import Screen
 
 from tui_gpt.workbench import actions, steering
 from tui_gpt.workbench.canvas import Canvas, Row, Span, row, row_width, sides
-from tui_gpt.workbench.text import one_line
+from tui_gpt.workbench.text import cut_head, one_line
 
 if TYPE_CHECKING:
     from tui_gpt.run.folder import RunFolder
@@ -94,8 +94,7 @@ class WorkScreen(Screen[None]):
         feed = self.workbench.feed
         right = one_line(feed.folder.id) if feed else one_line(str(self.workbench.workspace))
         room = width - row_width(spans) - 2
-        if len(right) > room:
-            right = "…" + right[-(room - 1) :] if room > 8 else ""
+        right = cut_head(right, room if room > 8 else 0)
         return sides(spans, row((right + " ", "dim")), width)
 
     def status_row(self, width: int) -> Row:

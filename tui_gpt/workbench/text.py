@@ -124,6 +124,18 @@ def cut(text: str, width: int) -> str:
     return set_cell_size(text, width - 1) + "…"
 
 
+def cut_head(text: str, width: int) -> str:
+    """As `cut`, for what says most at its end: a path, or a fault after the place where it is."""
+    if width_of(text) <= width:
+        return text
+    if width <= 0:
+        return ""
+    kept = text[-(width - 1) :] if width > 1 else ""
+    while width_of(kept) > width - 1:
+        kept = kept[1:]
+    return "…" + kept
+
+
 def wrap(text: str, width: int, *, limit: int = 10_000) -> list[str]:
     """Cleaned `text` in at most `limit` lines of at most `width` cells, broken at spaces where there are any."""
     lines: list[str] = []
