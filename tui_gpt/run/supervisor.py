@@ -152,6 +152,8 @@ class Supervisor:
                 self._update(**msgspec.structs.asdict(message))
             case Ack():
                 self.pending.pop(message.command_id, None)
+                if self.dirty:
+                    self._publish()  # whoever reads the answer finds the state that it speaks of
                 self._event(
                     "ack",
                     message.message,
