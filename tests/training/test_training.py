@@ -172,6 +172,19 @@ def test_presets_are_fitted_to_a_short_corpus_and_values_set_by_hand_are_not() -
         fit(build(asked), 30, by_hand=keys_of(asked))
 
 
+def test_a_run_on_stories_says_its_floor_and_scores_whole_stories_where_they_are_packed(tmp_path: Path) -> None:
+    settings = ("data.corpus=stories:0.05", "data.mode=packed", "model.context_length=512", "training.duration=2")
+    folder = start(tmp_path, *settings, "checkpoints.every=0", "sampling.every=0")
+    ended(folder)
+    info, last = folder.read_info(), folder.read_evals()[-1]
+    assert info is not None and info.corpus is not None and info.corpus.floor_loss is not None
+    assert info.corpus.floor_note == ""
+    assert last.whole and last.tokens == info.corpus.val_tokens
+    assert last.val_loss is not None and last.val_loss > info.corpus.floor_loss
+    said = f"falls below {info.corpus.floor_loss:.4f} nats per token"
+    assert any(event.message.endswith(said) for event in folder.read_events())
+
+
 def test_a_split_far_from_what_was_asked_is_said(tmp_path: Path) -> None:
     for count in (2, 10):
         (tmp_path / f"{count}").mkdir()

@@ -44,6 +44,7 @@ STORY = (
 
 
 MADE: list[FakeRun] = []  # what a test leaves open is closed for it
+FLOOR_NOTE = "context holds less than a story"
 
 
 class FakeRun:
@@ -106,7 +107,7 @@ class FakeRun:
         )
         write_atomically(self.folder.status, msgspec.json.encode(self.status))
 
-    def introduce(self, *, floor: float | None = 0.92, **changes: Any) -> None:
+    def introduce(self, *, floor: float | None = 0.92, floor_note: str = FLOOR_NOTE, **changes: Any) -> None:
         """Write run.json."""
         corpus = CorpusInfo(
             name="stories",
@@ -117,7 +118,7 @@ class FakeRun:
             train_tokens=742_118,
             val_tokens=82_457,
             floor_loss=floor,
-            floor_note="context holds less than a story" if floor else "",
+            floor_note=floor_note if floor else "",
         )
         info = RunInfo(
             schema_version=SCHEMA_VERSION,

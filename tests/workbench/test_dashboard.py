@@ -36,6 +36,16 @@ async def test_it_opens_on_the_live_run(opened, runs):
         assert "● running · step 300/4000 · loss " in text_of(app)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+async def test_how_far_above_the_floor_the_model_is_stands_beside_it_where_both_score_the_same(opened, runs, whole):
+    run = fake_run.running(runs)
+    run.introduce(floor_note="" if whole else fake_run.FLOOR_NOTE)
+    async with opened(size=(120, 40)) as (app, _):
+        above = run.folder.read_evals()[-1].val_loss / 0.92 - 1
+        assert (f"floor 0.920   {above:+.1%} above it" in text_of(app)) == whole
+        assert ("context holds less than a story" in text_of(app)) != whole
+
+
 async def test_several_live_runs_open_as_a_list(opened, runs):
     fake_run.running(runs, steps=5, name="one")
     fake_run.running(runs, steps=5, name="two")

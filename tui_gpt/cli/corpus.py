@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +132,12 @@ def prepare_command(workspace: Workspace, corpus: str, tokenizer: str, val_fract
 
 def _floor(info: ShardsInfo) -> dict[str, float]:
     """What no model does better than on average, on the validation documents, where the text's entropy is known."""
-    if info.floor_nats is None:
+    if info.floor_nats is None or info.floor_loss is None or info.floor_bits_per_byte is None:
         return {}
     return {
         "floor_nats_per_character": info.floor_nats / info.val_bytes,  # what has a floor is ASCII
-        "floor_nats_per_token": info.floor_nats / info.val_tokens,
-        "floor_bits_per_byte": info.floor_nats / math.log(2) / info.val_bytes,
+        "floor_nats_per_token": info.floor_loss,
+        "floor_bits_per_byte": info.floor_bits_per_byte,
     }
 
 

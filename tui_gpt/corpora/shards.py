@@ -9,6 +9,7 @@ milliseconds whatever the corpus's size: of files that are not large the digest 
 
 from __future__ import annotations
 
+import math
 import struct
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +69,15 @@ class ShardsInfo(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def tokens(self) -> int:
         return self.train_tokens + self.val_tokens
+
+    @property
+    def floor_loss(self) -> float | None:
+        """The lowest validation loss there is, nats per token; None where nobody knows."""
+        return self.floor_nats / self.val_tokens if self.floor_nats is not None else None
+
+    @property
+    def floor_bits_per_byte(self) -> float | None:
+        return self.floor_nats / math.log(2) / self.val_bytes if self.floor_nats is not None else None
 
 
 class _Version(msgspec.Struct):

@@ -74,6 +74,7 @@ def _run(folder: RunFolder, request: StartRequest, control: Control) -> Ended:
         trainer.dry_run()
         if info is None:
             _describe(folder, prepared, compute, trainer)
+            _say_the_floor(prepared, control)
         return trainer.run()
     finally:
         trainer.tell()
@@ -103,7 +104,7 @@ def _describe(folder: RunFolder, prepared: Prepared, compute: Compute, trainer: 
             documents=shards.documents,
             train_tokens=shards.train_tokens,
             val_tokens=shards.val_tokens,
-            floor_loss=shards.floor_nats / shards.val_tokens if shards.floor_nats is not None else None,
+            floor_loss=shards.floor_loss,
             floor_note=_floor_note(prepared),
         ),
         device=compute.name,
@@ -117,6 +118,13 @@ def _describe(folder: RunFolder, prepared: Prepared, compute: Compute, trainer: 
         git=_git(folder.path),
     )
     write_atomically(folder.info, msgspec.json.format(msgspec.json.encode(info)))
+
+
+def _say_the_floor(prepared: Prepared, control: Control) -> None:
+    floor, note = prepared.shards.info.floor_loss, _floor_note(prepared)
+    if floor is not None:
+        lowest = f"no model's loss on this validation text falls below {floor:.4f} nats per token"
+        control.notice("note", lowest + (f" ({note})" if note else ""))
 
 
 def _floor_note(prepared: Prepared) -> str:

@@ -6,7 +6,6 @@ draft's tokenizer made; of what was not prepared with it they are left out rathe
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -123,14 +122,13 @@ def _counted(line: CorpusLine, shards: dict[str, ShardsInfo], corpus_dir: Path) 
             return replace(line, documents=_documents(source), has_floor=made)
     except UserError as error:
         return replace(line, about=str(error))
-    floor = info.floor_nats
     return replace(
         line,
         documents=info.documents,
         tokens=info.tokens,
-        floor=floor / info.val_tokens if floor is not None else None,
-        floor_bits=floor / math.log(2) / info.val_bytes if floor is not None else None,
-        has_floor=floor is not None,
+        floor=info.floor_loss,
+        floor_bits=info.floor_bits_per_byte,
+        has_floor=info.floor_nats is not None,
     )
 
 

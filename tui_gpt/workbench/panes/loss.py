@@ -67,6 +67,9 @@ class LossPane(ChartPane):
             parts.append((6, floor))
             if corpus.floor_note:
                 parts.append((5, row((f"({corpus.floor_note})", "dim"))))
+            elif feed.evals and (reached := feed.evals[-1].val_loss) is not None:
+                above = reached / corpus.floor_loss - 1
+                parts.append((5, row((f"{above:+.1%}", "bright"), (" above it", "dim"))))
         while len(parts) > 1 and sum(row_width(spans) + 3 for _, spans in parts) - 3 > width:
             parts.remove(min(parts, key=lambda part: part[0]))
         spans: Row = ()
