@@ -58,7 +58,10 @@ class _HeadLoss(torch.autograd.Function):
                 grad[:, vocab_size:] = 0
             grad = grad.to(raw.dtype)
             grad_hidden[start : start + rows] = grad @ weight.to(raw.dtype)
-            grad_weight += grad.T @ part.to(raw.dtype)
+            if raw.dtype == grad_weight.dtype:
+                grad_weight.addmm_(grad.T, part)
+            else:  # under autocast products are narrow and their sum is wide
+                grad_weight += grad.T @ part.to(raw.dtype)
         if wants_grad:
             ctx.save_for_backward(grad_hidden, grad_weight)
         return loss
