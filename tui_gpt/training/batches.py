@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tui_gpt.config import Config
     from tui_gpt.corpora import Shards
 
-SCORED_TOKENS = 8192  # of one forward pass at least: without gradients there is room for more
+SCORED_TOKENS = 2048  # of one forward pass at least: without gradients there is room for more, and it is faster
 PATTERN = 1000
 AHEAD = 2048
 RELEASE_ROWS = 128  # the system maps some 600 KiB with each; letting them go takes a fifth of the time of a batch
