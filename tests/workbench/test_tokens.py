@@ -119,3 +119,7 @@ async def test_without_colours_the_view_shows_bars(opened, corpus, monkeypatch):
         app.draft.set("data.corpus", "rain")
         await pilot.press("v")
         assert "I│t│ │r│a│i│n│e│d│" in await shown(app, pilot)
+
+
+def test_each_token_of_the_vocabulary_counts_once():
+    assert TokenLines(tokens(["a", "b", "a", None, "b", None]), 40, bars=False).distinct == 3

@@ -56,23 +56,24 @@ class ListScreen(WorkScreen, Generic[Line]):
     # what it shows
 
     @property
-    def index(self) -> int:
-        return next((index for index, line in enumerate(self.lines) if self.name_of(line) == self.selected), 0)
-
-    @property
     def current(self) -> Line | None:
         lines = self.lines
-        return lines[self.index] if lines else None
+        return lines[self._place(lines)] if lines else None
+
+    def _place(self, lines: list[Line]) -> int:
+        """Where the cursor is among `lines`, which are sorted and filtered each time that they are asked for."""
+        return next((index for index, line in enumerate(lines) if self.name_of(line) == self.selected), 0)
 
     def window(self, height: int) -> list[tuple[Line, bool]]:
         """The lines that fit into a frame of this height under a head, each with whether the cursor is on it."""
-        lines, at = self.lines, self.index
+        lines = self.lines
+        at = self._place(lines)
         self._room = max(1, height - 3)
         self._top = max(0, min(self._top, at, len(lines) - self._room), at - self._room + 1)
         return [(line, index == at) for index, line in enumerate(lines)][self._top : self._top + self._room]
 
     def framed_list(self, body: Sequence[Row], width: int, height: int, *, title: str, note: str) -> list[Row]:
-        total = len(self.lines)
+        lines = self.lines
         note += f" · with “{one_line(self.needle)}”" if self.needle else ""
         return framed(
             body,
@@ -80,7 +81,7 @@ class ListScreen(WorkScreen, Generic[Line]):
             height,
             title=row((title, "bright")),
             note=row((note, "dim")),
-            foot=row((f"{self.index + 1} of {total}", "dim")) if total else (),
+            foot=row((f"{self._place(lines) + 1} of {len(lines)}", "dim")) if lines else (),
             active=True,
         )
 
@@ -93,7 +94,7 @@ class ListScreen(WorkScreen, Generic[Line]):
     def move(self, by: int) -> None:
         lines = self.lines
         if lines:
-            self._mark(lines[max(0, min(self.index + by, len(lines) - 1))])
+            self._mark(lines[max(0, min(self._place(lines) + by, len(lines) - 1))])
 
     def move_to(self, end: bool) -> None:
         self.move(10**6 if end else -(10**6))

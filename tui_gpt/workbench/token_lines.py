@@ -74,6 +74,11 @@ class TokenLines:
     def _times(self) -> Counter[int]:
         return Counter(self.tokens.ids)
 
+    @property
+    def distinct(self) -> int:
+        """How many tokens of the vocabulary stand in this text."""
+        return len(self._times)
+
     def times(self, index: int) -> int:
         """How often the token stands in this text."""
         return self._times[self.tokens.ids[index]]

@@ -14,7 +14,7 @@ from tui_gpt.workbench import actions
 from tui_gpt.workbench.canvas import Canvas, Row, Span, fit, framed, row
 from tui_gpt.workbench.chore_process import Said, Tokens, Work
 from tui_gpt.workbench.chores import ask_child
-from tui_gpt.workbench.text import count, cut, one_line, wrap
+from tui_gpt.workbench.text import count, cut, one_line, width_of, wrap
 from tui_gpt.workbench.token_lines import TokenLines
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class TokensScreen(ModalScreen[None]):
         self._top = max(0, min(self._top, at, len(laid.lines) - self._room), at - self._room + 1)
         body = [laid.row(line, self.marked) for line in range(self._top, min(self._top + self._room, len(laid.lines)))]
         body = [fit(line, inner) for line in body] + [()] * (self._room - len(body))
-        body += [row(("─" * inner, "faint")), self._about(laid, inner), self._counts(inner)]
+        body += [row(("─" * inner, "faint")), self._about(laid, inner), self._counts(laid, inner)]
         return framed(body, width, height, title=title, note=note, foot=foot, active=True)
 
     def _doing(self) -> list[Row]:
@@ -126,13 +126,12 @@ class TokensScreen(ModalScreen[None]):
         spans += row((f"  {count(times)} time{'s' * (times != 1)} here", "text"))
         return (*spans, (f"  token {count(index + 1)} of {count(len(tokens.ids))}", "dim"))
 
-    def _counts(self, width: int) -> Row:
-        tokens = self.tokens
-        assert tokens is not None  # it is laid out
+    def _counts(self, laid: TokenLines, width: int) -> Row:
+        tokens = laid.tokens
         per = tokens.characters / max(1, len(tokens.ids))
         parts = [f"{count(tokens.characters)} characters", f"{count(len(tokens.ids))} tokens"]
         parts += [f"{per:.2f} characters each", f"vocabulary {count(tokens.vocab_size)}"]
-        parts += [f"{count(len(set(tokens.ids)))} of it here", "the whole text" if tokens.whole else "the beginning"]
+        parts += [f"{count(laid.distinct)} of it here", "the whole text" if tokens.whole else "the beginning"]
         while len(parts) > 1 and width_with(parts) > width:
             parts.pop()
         return row((" · ".join(parts), "dim"))
@@ -160,7 +159,7 @@ class TokensScreen(ModalScreen[None]):
             return
         left = x - 2
         for index, text in laid.lines[line]:
-            left -= len(text)
+            left -= width_of(text)
             if left < 0:
                 self._mark(index)
                 return
