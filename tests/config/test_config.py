@@ -144,3 +144,12 @@ def test_field_parses_what_a_form_holds() -> None:
     assert field("sampling.prompts").parse("Once upon") == ("Once upon",)
     with pytest.raises(ConfigError):
         field("training.eval_every").parse("")
+
+
+def test_a_mistake_in_a_file_is_said_of_the_file_and_what_overrides_mend_is_none(tmp_path):
+    path = tmp_path / "typo.toml"
+    path.write_text("[training]\nmicro_batch_sizes = 4\n")
+    with pytest.raises(ConfigError, match=r"typo\.toml: unknown key training\.micro_batch_sizes"):
+        asked_for(str(path))
+    path.write_text("[model]\nn_embd = 100\n")
+    assert build(override(asked_for(str(path)), ["model.n_head=5"])).model.n_embd == 100

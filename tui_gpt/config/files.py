@@ -44,7 +44,9 @@ def asked_for(name_or_path: str) -> Asked:
         raise ConfigError(
             f"{name_or_path} is neither a preset nor a file", where="--config", do=f"Presets: {', '.join(PRESETS)}"
         )
-    return read_toml(path)
+    asked = read_toml(path)
+    _values(asked, name_or_path)  # what is wrong with one of them is said of the file
+    return asked
 
 
 def override(asked: Asked, assignments: Iterable[str]) -> Asked:
@@ -79,18 +81,22 @@ def keys_of(asked: Asked) -> dict[str, Any]:
     return flat
 
 
+def _values(asked: Asked, where: str) -> dict[str, Any]:
+    """The settings of `asked` by key, each checked by itself. Raises ConfigError for one that cannot be."""
+    sections = {key.partition(".")[0] for key in fields() if "." in key}
+    for name, table in asked.items():
+        if name in sections and not isinstance(table, dict):
+            raise ConfigError(f"{name} is a table of settings", where=where, do=f"Write [{name}] and settings below it")
+    return {key: field(key, where).convert(value, where) for key, value in keys_of(asked).items()}
+
+
 def build(asked: Asked, where: str = "config") -> Config:
     """The whole config that `asked` describes. Raises ConfigError for the first thing that is wrong in it."""
     preset = asked.get("preset", "pico")
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}", where=where, do=f"Presets: {', '.join(PRESETS)}")
-    sections = {key.partition(".")[0] for key in fields() if "." in key}
-    for name, table in asked.items():
-        if name in sections and not isinstance(table, dict):
-            raise ConfigError(f"{name} is a table of settings", where=where, do=f"Write [{name}] and settings below it")
     values = {key: item.default for key, item in fields().items()} | keys_of(PRESETS[preset]) | {"preset": preset}
-    for key, value in keys_of(asked).items():
-        values[key] = field(key, where).convert(value, where)
+    values |= _values(asked, where)
     if values["model.architecture"] == "gpt2" and "model.tied" not in keys_of(asked):
         values["model.tied"] = True
     nested: Asked = {}
