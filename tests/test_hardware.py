@@ -51,4 +51,4 @@ def test_the_host_has_a_name_cores_and_memory() -> None:
     host = hardware.host()
     assert host.name and host.cpu and host.cores >= 1 and host.memory_bytes > host.memory_free_bytes > 0
     assert hardware.boot_id() == hardware.boot_id() != ""
-    assert hardware.kills_at_logout() in ("yes", "no", "unknown")
+    assert hardware.logout_kills_processes() in ("yes", "no", "unknown")

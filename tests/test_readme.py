@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tui_gpt.cli.commands import COMMANDS
+from tui_gpt.cli.root import COMMANDS
 from tui_gpt.config import PRESETS
 from tui_gpt.workbench.actions import key_table
 

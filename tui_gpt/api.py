@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui_gpt import launch
 from tui_gpt.checkpoints import manifest
-from tui_gpt.config import Config, asked_for, field, set_key, to_dict
+from tui_gpt.config import Config, field, load_config, set_key, to_dict
 from tui_gpt.errors import RunError
 from tui_gpt.run import commands
 from tui_gpt.run import folder as folders
@@ -118,7 +118,7 @@ def train(
 
     Raises UserError for what would refuse it at once.
     """
-    asked = to_dict(config) if isinstance(config, Config) else asked_for(config)
+    asked = to_dict(config) if isinstance(config, Config) else load_config(config)
     for key, value in (overrides or {}).items():
         set_key(asked, key, field(key).convert(value))
     root = Path(workspace).absolute()

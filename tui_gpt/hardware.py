@@ -197,7 +197,7 @@ def boot_id() -> str:
         return str(int(psutil.boot_time()))
 
 
-def kills_at_logout() -> Literal["yes", "no", "unknown"]:
+def logout_kills_processes() -> Literal["yes", "no", "unknown"]:
     """Whether systemd ends this user's processes, a detached run among them, when the login session ends.
 
     It does with `KillUserProcesses=yes` in logind.conf, unless the user lingers (`man logind.conf`, `man loginctl`).

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from tui_gpt.checkpoints import manifest
-from tui_gpt.config import Asked, build, check_resumable, keys_of, override, read_toml, set_key
+from tui_gpt.config import PartialConfig, build, check_resumable, flatten_keys, override, read_toml, set_key
 from tui_gpt.corpora import check_corpus, check_tokenizer
-from tui_gpt.corpora.mixtures import terms_of
+from tui_gpt.corpora.sources.mixtures import parse_mixture
 from tui_gpt.errors import CheckpointError, ConfigError, RunError
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
@@ -26,7 +26,7 @@ FIRST_STATUS_SECONDS = 20.0
 
 
 def start(
-    runs: Path, corpus_dir: Path, asked: Asked, *, name: str | None = None, stop_at: int | None = None
+    runs: Path, corpus_dir: Path, asked: PartialConfig, *, name: str | None = None, stop_at: int | None = None
 ) -> RunFolder:
     """Start a new run of the config as asked. Raises UserError for anything that would refuse it at once.
 
@@ -68,12 +68,12 @@ def resume(
     return folder
 
 
-def checked(asked: Asked, corpus_dir: Path) -> Asked:
+def checked(asked: PartialConfig, corpus_dir: Path) -> PartialConfig:
     """`asked` with paths made absolute and, for a run that starts from a checkpoint, that checkpoint's model and
     tokenizer. Raises UserError for what can be seen to be wrong without torch.
     """
     config = build(asked)
-    flat = keys_of(asked)
+    flat = flatten_keys(asked)
     asked = override(asked, [])  # a copy
     for key in ("training.init_from", "training.fork_from"):
         if source := flat.get(key):
@@ -85,7 +85,7 @@ def checked(asked: Asked, corpus_dir: Path) -> Asked:
     return asked
 
 
-def cooldown(checkpoint: Path, steps: int, changes: Asked) -> Asked:
+def cooldown(checkpoint: Path, steps: int, changes: PartialConfig) -> PartialConfig:
     """The config of a run that goes on from a full checkpoint and lets its learning rate fall to the end over `steps`.
 
     So one long run at a flat rate serves as the trunk of many finished ones (Hägele et al. 2024). Raises UserError.
@@ -108,12 +108,12 @@ def cooldown(checkpoint: Path, steps: int, changes: Asked) -> Asked:
         "schedule.name": "wsd",
         "schedule.cooldown": steps / (last - warmup),
     }
-    for key, value in (settings | keys_of(changes)).items():
+    for key, value in (settings | flatten_keys(changes)).items():
         set_key(asked, key, value)
     return asked
 
 
-def _adopt(asked: Asked, flat: dict[str, Any], key: str, checkpoint: Path) -> None:
+def _adopt(asked: PartialConfig, flat: dict[str, Any], key: str, checkpoint: Path) -> None:
     """Let the run have the checkpoint's shape and tokenizer; a shape set by hand that differs is refused."""
     info = manifest.verify(checkpoint)
     if key == "training.fork_from" and info.kind != "full":
@@ -149,7 +149,7 @@ def _adopt(asked: Asked, flat: dict[str, Any], key: str, checkpoint: Path) -> No
 
 def _slug(corpus: str) -> str:
     """A corpus's name as part of a folder's name; a mixture's names without their weights."""
-    references = [term.reference for term in terms_of(corpus)] or [corpus]
+    references = [term.reference for term in parse_mixture(corpus)] or [corpus]
     name = "+".join(Path(reference).stem or "corpus" for reference in references)
     return "".join(char if char.isascii() and (char.isalnum() or char in "._-+") else "-" for char in name)[:40]
 

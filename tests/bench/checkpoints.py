@@ -16,7 +16,7 @@ from tests.bench.peers import report
 from tui_gpt.checkpoints import manifest
 from tui_gpt.checkpoints.state import TrainingProgress, load_state, optimizer_tensors, snapshot, write
 from tui_gpt.config import build
-from tui_gpt.corpora.tokenizer_making import make_tokenizer
+from tui_gpt.corpora.tokenizers.build import make_tokenizer
 from tui_gpt.model import GPT
 from tui_gpt.training.optimizers import make_optimizers, update
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tui_gpt.config import DataConfig
 from tui_gpt.corpora import cache_dir, prepare
-from tui_gpt.corpora.tokenizer_making import make_tokenizer
+from tui_gpt.corpora.tokenizers.build import make_tokenizer
 
 PIECE = 1 << 20
 
@@ -75,10 +75,11 @@ def main(file: str, times: str = "200", *tokenizers: str) -> None:
 
 
 def learn(name: str, folder: Path) -> None:
-    from tui_gpt.corpora.preparation import find_corpus, tokenizer_for
+    from tui_gpt.corpora import find_corpus
+    from tui_gpt.corpora.tokenizers.tokenizer_cache import cached_tokenizer
 
     source = find_corpus("book", folder)
-    tokenizer_for(name, source, source.digest(), cache_dir(folder), lambda *_: None)
+    cached_tokenizer(name, source, source.digest(), cache_dir(folder), lambda *_: None)
 
 
 def said(seconds: tuple[float, float]) -> str:

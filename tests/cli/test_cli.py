@@ -187,8 +187,8 @@ def test_delete_asks_and_rename_keeps_the_date(run: RunFolder, tmp_path: Path) -
 def test_nothing_without_a_torch_room_loads_torch_or_numpy(tmp_path: Path) -> None:
     code = (
         "import sys; import tui_gpt, tui_gpt.cli, tui_gpt.api, tui_gpt.launch, tui_gpt.hardware, tui_gpt.checkpoints;"
-        "import tui_gpt.cli.train, tui_gpt.cli.sample, tui_gpt.cli.corpus, tui_gpt.cli.doctor, tui_gpt.cli.runs;"
-        "import tui_gpt.cli.live, tui_gpt.cli.evaluate, tui_gpt.run.supervisor, tui_gpt.workbench;"
+        "from tui_gpt.cli.subcommands import corpus_commands, doctor, evaluate, manage_runs, run_control, sample;"
+        "import tui_gpt.cli.subcommands.train, tui_gpt.run.supervisor, tui_gpt.workbench;"
         "print([name for name in ('torch', 'numpy', 'tiktoken', 'tokenizers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

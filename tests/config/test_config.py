@@ -12,12 +12,12 @@ from tui_gpt.config import (
     PRESETS,
     PURPOSES,
     Duration,
-    asked_for,
     build,
     changed_keys,
     check_resumable,
     field,
     fields,
+    load_config,
     override,
     read_toml,
     to_dict,
@@ -78,15 +78,15 @@ def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text("[model]\nn_layer = \n")
     with pytest.raises(ConfigError, match=r"run\.toml: is not valid TOML: .*line 2"):
-        asked_for(str(file))
+        load_config(str(file))
     file.write_text("[model]\nn_laier = 3\n")
     with pytest.raises(ConfigError, match=r"run\.toml: unknown key model\.n_laier\. Did you mean model\.n_layer"):
-        build(asked_for(str(file)), str(file))
+        build(load_config(str(file)), str(file))
     file.write_text("model = 3\n")
     with pytest.raises(ConfigError, match="model is a table"):
-        build(asked_for(str(file)), str(file))
+        build(load_config(str(file)), str(file))
     with pytest.raises(ConfigError, match="neither a preset nor a file"):
-        asked_for(str(tmp_path / "absent.toml"))
+        load_config(str(tmp_path / "absent.toml"))
 
 
 def test_values_are_parsed_as_toml_or_taken_as_text() -> None:
@@ -150,6 +150,6 @@ def test_a_mistake_in_a_file_is_said_of_the_file_and_what_overrides_mend_is_none
     path = tmp_path / "typo.toml"
     path.write_text("[training]\nmicro_batch_sizes = 4\n")
     with pytest.raises(ConfigError, match=r"typo\.toml: unknown key training\.micro_batch_sizes"):
-        asked_for(str(path))
+        load_config(str(path))
     path.write_text("[model]\nn_embd = 100\n")
-    assert build(override(asked_for(str(path)), ["model.n_head=5"])).model.n_embd == 100
+    assert build(override(load_config(str(path)), ["model.n_head=5"])).model.n_embd == 100

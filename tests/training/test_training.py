@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.live import ended, start
-from tui_gpt.config import ModelConfig, OptimizerConfig, ScheduleConfig, build, keys_of, override
+from tui_gpt.config import ModelConfig, OptimizerConfig, ScheduleConfig, build, flatten_keys, override
 from tui_gpt.errors import ConfigError
 from tui_gpt.model import GPT
 from tui_gpt.training.batches import Batches, Micro, Part, StepBatch, to_device
@@ -165,11 +165,11 @@ def test_presets_are_fitted_to_a_short_corpus_and_values_set_by_hand_are_not() -
     )
     assert config.schedule.warmup_steps == 10 and "a tenth" in notes[0]
     asked = override({}, ["training.micro_batch_size=16"])
-    config, notes = fit(build(asked), 1000, by_hand=keys_of(asked))
+    config, notes = fit(build(asked), 1000, by_hand=flatten_keys(asked))
     assert config.training.micro_batch_size == 16 and not notes
     asked = override({}, ["model.context_length=64"])
     with pytest.raises(ConfigError, match="longer than the corpus, which has 30 training tokens"):
-        fit(build(asked), 30, by_hand=keys_of(asked))
+        fit(build(asked), 30, by_hand=flatten_keys(asked))
 
 
 def test_a_run_on_stories_says_its_floor_and_scores_whole_stories_where_they_are_packed(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_split_far_from_what_was_asked_is_said(tmp_path: Path) -> None:
 def test_the_fit_counts_the_rows_that_the_batches_have(mode: Literal["windows", "sliding", "random", "packed"]) -> None:
     asked = override({}, [f"data.mode={mode}", "data.stride=4", "model.context_length=16"])
     tokens = 1281
-    config, _ = fit(build(asked), tokens, by_hand=keys_of(asked))
+    config, _ = fit(build(asked), tokens, by_hand=flatten_keys(asked))
     batches = Batches(np.zeros(tokens, np.uint16), mode, 16, config.sequences_per_step, 1, stride=4)
     expected = 317 if mode == "sliding" else 80
     assert batches.rows == expected + (mode == "packed")  # which also predicts the first token

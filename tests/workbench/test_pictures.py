@@ -12,7 +12,7 @@ import pytest
 from tests.workbench import fake_run
 from tests.workbench.conftest import GIB, settle, text_of
 from tests.workbench.test_talk import FakeVoice, save
-from tui_gpt.corpora.sources import PythonTopics
+from tui_gpt.corpora.sources.source import PythonTopics
 from tui_gpt.hardware import Gpu
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.workbench import talk_screen

@@ -21,7 +21,7 @@ from tui_gpt.checkpoints import manifest
 from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, fsync, load_model, write
 from tui_gpt.config import Config, to_dict, to_toml
 from tui_gpt.corpora import Tokenizer, load_tokenizer, make_tokenizer
-from tui_gpt.corpora.tokenizer_making import from_vocabulary
+from tui_gpt.corpora.tokenizers.build import from_vocabulary
 from tui_gpt.errors import CheckpointError, reason
 from tui_gpt.model import huggingface
 from tui_gpt.run import folder as folders

@@ -32,7 +32,7 @@ def _run_command() -> None:
 
     import click
 
-    from tui_gpt.cli.commands import gpt_tui
+    from tui_gpt.cli.root import gpt_tui
 
     try:
         gpt_tui.main(prog_name="gpt-tui", standalone_mode=False)

@@ -40,7 +40,7 @@ def follow(folder: RunFolder, *, as_json: bool, owns: bool, from_now: bool = Fal
 
     owns: SIGINT and SIGTERM stop the run. from_now: pass over what was written before.
     """
-    view = JsonView() if as_json else PeopleView(folder)
+    view = JsonView() if as_json else TextView(folder)
     readers: dict[str, JournalReader] = {
         "event": JournalReader(folder.events, Event),
         "metrics": JournalReader(folder.metrics, Metrics),
@@ -142,7 +142,7 @@ class JsonView(View):
         self._print("status", (msgspec.to_builtins(status) if status else {}) | {"state": state})
 
 
-class PeopleView(View):
+class TextView(View):
     """Narration on stderr: a live line on a terminal, a line every few seconds elsewhere."""
 
     def __init__(self, folder: RunFolder) -> None:
@@ -165,7 +165,7 @@ class PeopleView(View):
         self.last_line = 0.0
         self.phase = ""
 
-    def __enter__(self) -> PeopleView:
+    def __enter__(self) -> TextView:
         (self.live or nullcontext()).__enter__()
         self._print(f"[bold]{escape(self.folder.id)}[/]")
         return self
@@ -189,11 +189,11 @@ class PeopleView(View):
                 scope = "whole validation split" if item.whole else f"{item.tokens:,} validation tokens"
                 bits = f"  {item.bits_per_byte:.3f} bits/byte" if item.bits_per_byte is not None else ""
                 self._print(
-                    f"  step {item.step:>6,}  [bold]validation {number(item.val_loss)}[/]"
-                    f"  perplexity {number(item.perplexity, 2)}{bits}  [dim]{scope}[/]{best}"
+                    f"  step {item.step:>6,}  [bold]validation {format_number(item.val_loss)}[/]"
+                    f"  perplexity {format_number(item.perplexity, 2)}{bits}  [dim]{scope}[/]{best}"
                 )
             case Sample():
-                text = f"[dim]{escape(plain(item.prompt))}[/]{escape(plain(item.text))}"
+                text = f"[dim]{escape(sanitize(item.prompt))}[/]{escape(sanitize(item.text))}"
                 self._print(f"  step {item.step:>6,}  [dim]sample ›[/] [italic]{text}[/]")
             case Event():
                 self._event(item)
@@ -201,18 +201,18 @@ class PeopleView(View):
     def _metrics(self, line: Metrics) -> None:
         if self.live is None and time.monotonic() - self.last_line >= LINE_SECONDS:
             self.last_line = time.monotonic()
-            value = number(line.loss) if line.loss is not None else line.non_finite
+            value = format_number(line.loss) if line.loss is not None else line.non_finite
             self._print(f"  step {line.step:>6,}  loss {value}  {line.tokens_per_second:,.0f} tokens/s")
 
     def _event(self, event: Event) -> None:
         colour = {"info": "dim", "warning": "yellow", "error": "red"}[event.level]
         if event.kind not in (*FINAL_STATES, "started"):  # the end is told once, by `end`
-            self._print(f"  [{colour}]{escape(plain(event.message))}[/]")
+            self._print(f"  [{colour}]{escape(sanitize(event.message))}[/]")
 
     def status(self, status: Status) -> None:
         if self.live is not None and self.task is not None:
-            eta = f"  {duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
-            loss = f"loss {number(status.loss)}  " if status.loss is not None else ""
+            eta = f"  {format_duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
+            loss = f"loss {format_number(status.loss)}  " if status.loss is not None else ""
             speed = f"{status.tokens_per_second:,.0f} tokens/s" if status.tokens_per_second else ""
             of = f"/{status.total_steps:,}" if status.total_steps else ""
             self.live.update(
@@ -238,11 +238,11 @@ class PeopleView(View):
             self._print(f"  [dim]talk to it: gpt-tui sample {self.folder.id} --tokens 200[/]")
 
 
-def number(value: float | None, digits: int = 4) -> str:
+def format_number(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}f}" if value is not None else "–"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`1h 02m`, `3m 20s` or `12s`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -251,6 +251,6 @@ def duration(seconds: float) -> str:
     return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
 
 
-def plain(text: str) -> str:
+def sanitize(text: str) -> str:
     """Text without control characters, so that what a model or a file says cannot drive the terminal."""
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)

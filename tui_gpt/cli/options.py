@@ -84,7 +84,7 @@ class Group(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in self.commands_by_module:
             return None
-        module = import_module(f"tui_gpt.cli.{self.commands_by_module[name]}")
+        module = import_module(f"tui_gpt.cli.subcommands.{self.commands_by_module[name]}")
         return getattr(module, f"{name}_command")
 
     def resolve_command(

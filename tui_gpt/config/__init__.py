@@ -2,19 +2,6 @@
 
 from tui_gpt.config.duration import Duration
 from tui_gpt.config.fields import Field, field, fields
-from tui_gpt.config.files import (
-    Asked,
-    asked_for,
-    build,
-    changed_keys,
-    check_resumable,
-    keys_of,
-    override,
-    read_toml,
-    set_key,
-    to_dict,
-    to_toml,
-)
 from tui_gpt.config.presets import PRESETS, PURPOSES
 from tui_gpt.config.schema import (
     CheckpointsConfig,
@@ -26,11 +13,23 @@ from tui_gpt.config.schema import (
     ScheduleConfig,
     TrainingConfig,
 )
+from tui_gpt.config.toml_files import (
+    PartialConfig,
+    build,
+    changed_keys,
+    check_resumable,
+    flatten_keys,
+    load_config,
+    override,
+    read_toml,
+    set_key,
+    to_dict,
+    to_toml,
+)
 
 __all__ = [
     "PRESETS",
     "PURPOSES",
-    "Asked",
     "CheckpointsConfig",
     "Config",
     "DataConfig",
@@ -38,16 +37,17 @@ __all__ = [
     "Field",
     "ModelConfig",
     "OptimizerConfig",
+    "PartialConfig",
     "SamplingConfig",
     "ScheduleConfig",
     "TrainingConfig",
-    "asked_for",
     "build",
     "changed_keys",
     "check_resumable",
     "field",
     "fields",
-    "keys_of",
+    "flatten_keys",
+    "load_config",
     "override",
     "read_toml",
     "set_key",

@@ -63,7 +63,7 @@ class Field:
             return msgspec.convert(value, self.annotation)
         except msgspec.ValidationError:
             raise ConfigError(
-                f"{self.key} = {show(value)} is not allowed",
+                f"{self.key} = {format_value(value)} is not allowed",
                 where=where,
                 do=f"Allowed: {self.allowed} ({self.help})",
             ) from None
@@ -83,7 +83,7 @@ class Field:
         return self.convert(value, where)
 
 
-def show(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as the config file would write it."""
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -1,19 +1,21 @@
-"""Text in, token shards out: registry, bundled text, tokenizers, shards. No torch here.
+"""Text in, token shards out. No torch here.
 
-Names are imported when they are first used, so that listing corpora loads neither numpy nor a tokenizer library.
+The rooms: `sources` finds, fetches and reads text; `stories` generates it; `cleaning` makes a clean copy of a corpus;
+`tokenizers` turns text into tokens; `shards` prepares tokens for training. Names are imported when first used, so that
+listing corpora loads neither numpy nor a tokenizer library.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tui_gpt.corpora.files import cache_dir
-    from tui_gpt.corpora.preparation import prepare
-    from tui_gpt.corpora.registry import CorpusEntry, add_corpus, check_corpus, find_corpus, list_corpora
-    from tui_gpt.corpora.shards import Shards, ShardsInfo, open_shards
-    from tui_gpt.corpora.sources import Source
-    from tui_gpt.corpora.tokenizer import Tokenizer, load_tokenizer
-    from tui_gpt.corpora.tokenizer_making import check_tokenizer, make_tokenizer
+    from tui_gpt.corpora.shards.prepare import prepare
+    from tui_gpt.corpora.shards.shard_files import Shards, ShardsInfo, open_shards
+    from tui_gpt.corpora.sources.registry import CorpusEntry, add_corpus, check_corpus, find_corpus, list_corpora
+    from tui_gpt.corpora.sources.source import Source
+    from tui_gpt.corpora.sources.text_files import cache_dir
+    from tui_gpt.corpora.tokenizers.build import check_tokenizer, make_tokenizer
+    from tui_gpt.corpora.tokenizers.tokenizer import Tokenizer, load_tokenizer
 
 __all__ = [
     "CorpusEntry",
@@ -33,20 +35,20 @@ __all__ = [
     "prepare",
 ]
 
-_HOMES = {
-    "files": ("cache_dir",),
-    "preparation": ("prepare",),
-    "registry": ("CorpusEntry", "add_corpus", "check_corpus", "find_corpus", "list_corpora"),
-    "shards": ("Shards", "ShardsInfo", "open_shards"),
-    "sources": ("Source",),
-    "tokenizer": ("Tokenizer", "load_tokenizer"),
-    "tokenizer_making": ("check_tokenizer", "make_tokenizer"),
+_MODULES = {
+    "shards.prepare": ("prepare",),
+    "shards.shard_files": ("Shards", "ShardsInfo", "open_shards"),
+    "sources.registry": ("CorpusEntry", "add_corpus", "check_corpus", "find_corpus", "list_corpora"),
+    "sources.source": ("Source",),
+    "sources.text_files": ("cache_dir",),
+    "tokenizers.build": ("check_tokenizer", "make_tokenizer"),
+    "tokenizers.tokenizer": ("Tokenizer", "load_tokenizer"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
-            value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+            value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
             return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

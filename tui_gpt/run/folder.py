@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tui_gpt.config import Asked, Config, build, read_toml, to_toml
+from tui_gpt.config import Config, PartialConfig, build, read_toml, to_toml
 from tui_gpt.errors import RunError, reason
 from tui_gpt.run.journal import read_journal
 from tui_gpt.run.messages import (
@@ -64,7 +64,7 @@ class RunFolder:
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
 
-    def read_asked(self) -> Asked:
+    def read_asked(self) -> PartialConfig:
         return read_toml(self.config)
 
     def read_config(self) -> Config:
@@ -165,7 +165,7 @@ def check_name(name: str, what: str = "run name") -> str:
     return name
 
 
-def create(runs: Path, name: str, asked: Asked) -> RunFolder:
+def create(runs: Path, name: str, asked: PartialConfig) -> RunFolder:
     """A new folder `<date>-<time>-<name>` under `runs` with the config as asked. Raises RunError."""
     check_name(name)
     stamp = time.strftime("%Y%m%d-%H%M%S")

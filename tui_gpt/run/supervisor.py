@@ -19,7 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from tui_gpt import hardware
-from tui_gpt.config import build, keys_of, set_key, to_toml
+from tui_gpt.config import build, flatten_keys, set_key, to_toml
 from tui_gpt.errors import RunError, UserError
 from tui_gpt.run import commands
 from tui_gpt.run.folder import RunFolder, cards_in_use, write_atomically
@@ -189,7 +189,7 @@ class Supervisor:
                 set_key(asked, key, value)
             build(asked, str(self.folder.config))
             write_atomically(self.folder.config, to_toml(asked).encode())
-        device = str(keys_of(asked).get("training.device", "auto"))
+        device = str(flatten_keys(asked).get("training.device", "auto"))
         gpu = hardware.choose_gpu(
             device, hardware.gpus(), cards_in_use(self.folder.path.parent, besides=self.folder.id)
         )

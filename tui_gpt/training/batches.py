@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from tui_gpt.config.estimates import rows_per_epoch, window_step
-from tui_gpt.corpora.mixtures import terms_of
+from tui_gpt.corpora.sources.mixtures import parse_mixture
 from tui_gpt.training.packing import Packed, pack
 from tui_gpt.training.shuffling import shuffled
 
@@ -116,7 +116,7 @@ class Batches:
     @classmethod
     def of(cls, shards: Shards, config: Config, *, rank: int = 0, ranks: int = 1) -> Batches:
         """The batches of a run."""
-        weights = [term.weight for term in terms_of(config.data.corpus)] or [1.0]
+        weights = [term.weight for term in parse_mixture(config.data.corpus)] or [1.0]
         parts, begin = [], 0
         for part, weight in zip(shards.info.parts, weights, strict=True):
             end = begin + part.train_tokens

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, snapshot, write
-from tui_gpt.config import Asked, Config
+from tui_gpt.config import Config, PartialConfig
 from tui_gpt.config.estimates import flops_per_token, memory_bytes
 from tui_gpt.errors import reason
 from tui_gpt.run.messages import BatchSearch, BatchTried, Bench
@@ -48,12 +48,12 @@ DOUBLING_SECONDS = 5.0
 Say = Callable[[str], None]
 
 
-def measure(channel: Channel, asked: Asked, corpus_dir: str, workspace: str, steps: int) -> None:
+def measure(channel: Channel, asked: PartialConfig, corpus_dir: str, workspace: str, steps: int) -> None:
     """Entry point: answer with a `Bench`, or `Refused`. steps: to measure; 0: as many as some seconds hold."""
     answer(channel, lambda say: bench(asked, Path(corpus_dir), Path(workspace), steps, say))
 
 
-def find_batch(channel: Channel, asked: Asked, corpus_dir: str) -> None:
+def find_batch(channel: Channel, asked: PartialConfig, corpus_dir: str) -> None:
     """Entry point: answer with a `BatchSearch`, or `Refused`."""
     answer(channel, lambda say: search_batch(asked, Path(corpus_dir), say))
 
@@ -61,7 +61,7 @@ def find_batch(channel: Channel, asked: Asked, corpus_dir: str) -> None:
 # ── a run's speed ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def bench(asked: Asked, corpus_dir: Path, workspace: Path, steps: int, say: Say) -> Bench:
+def bench(asked: PartialConfig, corpus_dir: Path, workspace: Path, steps: int, say: Say) -> Bench:
     """Measure. Raises UserError."""
     rig = Rig(asked, corpus_dir, say)
     rig.rehearse()
@@ -129,7 +129,7 @@ def bench(asked: Asked, corpus_dir: Path, workspace: Path, steps: int, say: Say)
 class Rig:
     """The engine that is measured, and what is said about it."""
 
-    def __init__(self, asked: Asked, corpus_dir: Path, say: Say) -> None:
+    def __init__(self, asked: PartialConfig, corpus_dir: Path, say: Say) -> None:
         prepared: Prepared = prepare_run(asked, corpus_dir, lambda phase, fraction: say(phase))
         self.config: Config = prepared.config
         self.shards = prepared.shards
@@ -245,7 +245,7 @@ def _doubling_gain(rig: Rig, times: StepTimes, spare_bytes: int) -> tuple[float 
 # ── the best micro-batch ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def search_batch(asked: Asked, corpus_dir: Path, say: Say) -> BatchSearch:
+def search_batch(asked: PartialConfig, corpus_dir: Path, say: Say) -> BatchSearch:
     """Find the largest micro-batch that fits, and the fastest. Raises UserError."""
     rig = Rig(asked, corpus_dir, say)
     search = Search(rig.config, rig.shards, rig.compute, rig.engine, say=say, note=rig.note)

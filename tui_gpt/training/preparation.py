@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tui_gpt.config import Asked, Config, Duration, build, keys_of
+from tui_gpt.config import Config, Duration, PartialConfig, build, flatten_keys
 from tui_gpt.config.estimates import rows_per_epoch, window_step
 from tui_gpt.corpora import Shards, ShardsInfo, prepare
 from tui_gpt.errors import ConfigError
@@ -30,13 +30,13 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
 
 
-def prepare_run(asked: Asked, corpus_dir: Path, progress: Callable[[str, float | None], None]) -> Prepared:
+def prepare_run(asked: PartialConfig, corpus_dir: Path, progress: Callable[[str, float | None], None]) -> Prepared:
     """Prepare the corpus and resolve the config. Raises UserError."""
     config = build(asked)
     shards = prepare(config.data, corpus_dir, progress)
-    config, notes = fit(config, shards.info.train_tokens, by_hand=keys_of(asked))
+    config, notes = fit(config, shards.info.train_tokens, by_hand=flatten_keys(asked))
     notes += _far_from_asked(shards.info, config.data.val_fraction)
-    if shards.info.documents == 1 and "sampling.prompts" not in keys_of(asked):
+    if shards.info.documents == 1 and "sampling.prompts" not in flatten_keys(asked):
         config = _prompted(config, shards)
     return Prepared(config, shards, notes)
 

@@ -93,15 +93,15 @@ def _do(work: Work) -> object:
         case "plan":
             return _fetchable(work)
         case "fetch":
-            from tui_gpt.corpora.fetching import fetch, plan_fetch
+            from tui_gpt.corpora.sources.fetching import fetch, plan_fetch
 
             return str(fetch(plan_fetch(work.reference, work.megabytes), corpus_dir, _Narrator()))
         case "clean":
-            from tui_gpt.corpora.cleaning import clean
+            from tui_gpt.corpora.cleaning.pipeline import clean
 
             return clean(work.reference, corpus_dir, _Narrator(), work.steps, work.name)
         case "report":
-            from tui_gpt.corpora.cleaning import report_on
+            from tui_gpt.corpora.cleaning.pipeline import report_on
 
             return report_on(work.reference, corpus_dir, _Narrator())
         case "prepare":
@@ -119,11 +119,11 @@ def _do(work: Work) -> object:
 
 
 def _fetchable(work: Work) -> Fetchable:
-    from tui_gpt.corpora.catalogue import known
-    from tui_gpt.corpora.fetching import plan_fetch
+    from tui_gpt.corpora.sources.catalogue import catalogue_entry
+    from tui_gpt.corpora.sources.fetching import plan_fetch
 
     plan = plan_fetch(work.reference, work.megabytes)
-    about = known(work.reference)
+    about = catalogue_entry(work.reference)
     return Fetchable(
         name=plan.name,
         licence=plan.licence,
@@ -136,14 +136,14 @@ def _fetchable(work: Work) -> Fetchable:
 
 def _tokens(work: Work, corpus_dir: Path) -> Tokens:
     from tui_gpt.corpora import cache_dir, check_tokenizer, find_corpus
-    from tui_gpt.corpora.preparation import tokenizer_for
+    from tui_gpt.corpora.tokenizers.tokenizer_cache import cached_tokenizer
 
     narrator = _Narrator()
     source = find_corpus(work.reference, corpus_dir)
     spec = check_tokenizer(work.tokenizer)
-    source.make(narrator)
+    source.materialize(narrator)
     try:
-        tokenizer = tokenizer_for(spec, source, source.digest(), cache_dir(corpus_dir), narrator)
+        tokenizer = cached_tokenizer(spec, source, source.digest(), cache_dir(corpus_dir), narrator)
     except OSError as error:
         raise CorpusError(f"cannot be written: {error.strerror}", where=str(error.filename or corpus_dir)) from None
     texts = source.beginning(TOKEN_CHARACTERS)

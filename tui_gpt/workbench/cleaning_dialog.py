@@ -14,7 +14,7 @@ from tui_gpt.workbench.canvas import Canvas, Row, Span, framed, row, under_curso
 from tui_gpt.workbench.text import count, one_line, wrap
 
 if TYPE_CHECKING:
-    from tui_gpt.corpora.cleaning import Report
+    from tui_gpt.corpora.cleaning.pipeline import Report
 
 
 class _Steps(Canvas):
@@ -29,7 +29,7 @@ class CleaningDialog(ModalScreen[tuple[str, ...] | None]):
     """The steps, in the order in which they are taken; space switches one, enter starts, escape leaves."""
 
     def __init__(self, reference: str, name: str) -> None:
-        from tui_gpt.corpora.cleaning import DEFAULT_STEPS, STEPS
+        from tui_gpt.corpora.cleaning.pipeline import DEFAULT_STEPS, STEPS
 
         super().__init__()
         self._reference, self._copy = reference, name

@@ -200,18 +200,18 @@ class CorporaScreen(ListScreen[CorpusLine]):
         self.workbench.show_screen("dashboard")
 
     def _ask_for_name(self, line: CorpusLine) -> None:
-        from tui_gpt.corpora.catalogue import known
-        from tui_gpt.corpora.mixtures import terms_of
+        from tui_gpt.corpora.sources.catalogue import catalogue_entry
+        from tui_gpt.corpora.sources.mixtures import parse_mixture
 
         scheme = line.name.partition(":")[0] + ":"
 
         def check(text: str) -> str:
             try:
                 if line.name == MIXTURE:
-                    return "" if terms_of(text) else f"write {MIXTURE}"
+                    return "" if parse_mixture(text) else f"write {MIXTURE}"
                 if not text.startswith(scheme):
                     return f"write {line.name}"
-                known(text)
+                catalogue_entry(text)
             except UserError as error:
                 return error.what + (f". {error.do}" if error.do else "")
             return ""

@@ -47,7 +47,7 @@ def read_facts(reference: str, tokenizer: str, val_fraction: float, corpus_dir: 
         source = find_corpus(reference, corpus_dir)
         prepared = newest_shards(tokenizer, corpus_dir).get(source.name)
         preview = _preview(source, reference, corpus_dir)
-        size, documents = source.size_bytes(), source.count() if source.counts_at_once() else None
+        size, documents = source.size_bytes(), source.count() if source.count_is_cheap() else None
     except UserError as error:
         return CorpusFacts(reference, tokenizer, vocab_size=vocab, problem=str(error))
     if prepared is not None:
@@ -78,8 +78,8 @@ def bytes_per_token(tokenizer: str) -> float:
 
 
 def _preview(source: Source, reference: str, corpus_dir: Path) -> str:
-    from tui_gpt.corpora.mixtures import Mixture
-    from tui_gpt.corpora.sources import Folder, TextFile
+    from tui_gpt.corpora.sources.mixtures import Mixture
+    from tui_gpt.corpora.sources.source import Folder, TextFile
 
     if isinstance(source, Mixture):
         share = PREVIEW_CHARACTERS // len(source.sources)

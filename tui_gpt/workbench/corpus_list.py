@@ -50,7 +50,7 @@ class CorpusLine:
 def read_lines(corpus_dir: Path, tokenizer: str, chosen: str) -> list[CorpusLine]:
     """What is here, then what can be fetched, then the ways to name another. Raises UserError. Blocking."""
     from tui_gpt.corpora import list_corpora
-    from tui_gpt.corpora.catalogue import PATTERNS
+    from tui_gpt.corpora.sources.catalogue import PATTERNS
 
     shards = newest_shards(tokenizer, corpus_dir)
     lines = [_line(entry, shards, corpus_dir) for entry in list_corpora(corpus_dir)]
@@ -73,7 +73,7 @@ def matching(lines: list[CorpusLine], needle: str) -> list[CorpusLine]:
 
 
 def _line(entry: CorpusEntry, shards: dict[str, ShardsInfo], corpus_dir: Path) -> CorpusLine:
-    from tui_gpt.corpora.catalogue import KNOWN
+    from tui_gpt.corpora.sources.catalogue import CATALOGUE
 
     kind: Kind = "to fetch" if entry.kind == "absent" else entry.kind
     about = CorpusLine(
@@ -81,7 +81,7 @@ def _line(entry: CorpusEntry, shards: dict[str, ShardsInfo], corpus_dir: Path) -
         kind,
         entry.description,
         entry.good_for,
-        entry.licence or (KNOWN["stories"].licence if kind == "made" else ""),
+        entry.licence or (CATALOGUE["stories"].licence if kind == "made" else ""),
         entry.source,
         "" if entry.kind == "absent" else entry.path,
         entry.size_bytes,
@@ -92,9 +92,9 @@ def _line(entry: CorpusEntry, shards: dict[str, ShardsInfo], corpus_dir: Path) -
 def _elsewhere(chosen: str, shards: dict[str, ShardsInfo], corpus_dir: Path) -> CorpusLine:
     """The draft's corpus where the list does not hold it: a path, a mixture, stories, or what is not there."""
     from tui_gpt.corpora import find_corpus
-    from tui_gpt.corpora.catalogue import GUTENBERG, HF
-    from tui_gpt.corpora.mixtures import Mixture
-    from tui_gpt.corpora.sources import Folder, Stories
+    from tui_gpt.corpora.sources.catalogue import GUTENBERG, HF
+    from tui_gpt.corpora.sources.mixtures import Mixture
+    from tui_gpt.corpora.sources.source import Folder, Stories
 
     try:
         source = find_corpus(chosen, corpus_dir)
@@ -112,7 +112,7 @@ def _counted(line: CorpusLine, shards: dict[str, ShardsInfo], corpus_dir: Path) 
     from dataclasses import replace
 
     from tui_gpt.corpora import find_corpus
-    from tui_gpt.corpora.sources import Stories
+    from tui_gpt.corpora.sources.source import Stories
 
     try:
         source = find_corpus(line.name, corpus_dir)
@@ -133,7 +133,7 @@ def _counted(line: CorpusLine, shards: dict[str, ShardsInfo], corpus_dir: Path) 
 
 
 def _documents(source: Source) -> int | None:
-    return source.count() if source.counts_at_once() else None
+    return source.count() if source.count_is_cheap() else None
 
 
 # ── the table ───────────────────────────────────────────────────────────────────────────────────────────────────────

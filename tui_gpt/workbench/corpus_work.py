@@ -19,7 +19,7 @@ from tui_gpt.workbench.screen import WorkScreen
 from tui_gpt.workbench.text import count, one_line, size
 
 if TYPE_CHECKING:
-    from tui_gpt.corpora.cleaning import Report
+    from tui_gpt.corpora.cleaning.pipeline import Report
     from tui_gpt.workbench.app import Workbench
 
 T = TypeVar("T")
@@ -160,7 +160,7 @@ def fetch(workbench: Workbench, plan: Fetchable, arrived: Callable[[str], None])
 def ask_to_clean(workbench: Workbench, reference: str, arrived: Callable[[str], None]) -> None:
     """Let the user choose the steps, clean, show the report; `arrived` gets the new corpus's name."""
     from tui_gpt.corpora import find_corpus
-    from tui_gpt.corpora.registry import cleaned_name
+    from tui_gpt.corpora.sources.registry import cleaned_name
     from tui_gpt.workbench.cleaning_dialog import CleaningDialog
 
     try:
@@ -179,7 +179,7 @@ def ask_to_clean(workbench: Workbench, reference: str, arrived: Callable[[str], 
 def _clean(
     workbench: Workbench, reference: str, name: str, steps: tuple[str, ...], arrived: Callable[[str], None]
 ) -> None:
-    from tui_gpt.corpora.cleaning import Report
+    from tui_gpt.corpora.cleaning.pipeline import Report
 
     def done(report: Report) -> None:
         arrived(name)
@@ -191,7 +191,7 @@ def _clean(
 
 def ask_for_report(workbench: Workbench, reference: str) -> None:
     """What was done to a cleaned corpus, or what cleaning would do to another."""
-    from tui_gpt.corpora.cleaning import Report
+    from tui_gpt.corpora.cleaning.pipeline import Report
 
     work = Work(task="report", reference=reference, corpus_dir=str(workbench.corpus_dir))
     begin(

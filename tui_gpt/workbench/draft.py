@@ -15,13 +15,13 @@ import msgspec
 
 from tui_gpt.config import (
     PRESETS,
-    Asked,
     Config,
     Field,
+    PartialConfig,
     build,
     field,
     fields,
-    keys_of,
+    flatten_keys,
     read_toml,
     set_key,
     to_dict,
@@ -36,7 +36,7 @@ class Draft:
 
     def __init__(self, configs: Path) -> None:
         self.configs = configs
-        self.asked: Asked = {"preset": "pico"}
+        self.asked: PartialConfig = {"preset": "pico"}
         self.config: Config = build(self.asked)
         self.preset: Config = self.config
 
@@ -49,7 +49,7 @@ class Draft:
         if self.path.exists():
             self.take(read_toml(self.path), str(self.path))
 
-    def take(self, asked: Asked, where: str = "config") -> None:
+    def take(self, asked: PartialConfig, where: str = "config") -> None:
         """Make `asked` the draft. Raises ConfigError, and changes nothing, when it cannot run."""
         config = build(asked, where)
         self.asked = {"preset": config.preset} | {key: value for key, value in asked.items() if value != {}}
@@ -83,7 +83,7 @@ class Draft:
         self.take({"preset": self.config.preset})
         self._keep()
 
-    def adopt(self, asked: Asked, where: str) -> None:
+    def adopt(self, asked: PartialConfig, where: str) -> None:
         self.take(copy.deepcopy(asked), where)
         self._keep()
 
@@ -103,7 +103,7 @@ class Draft:
         before, after = flat(self.preset), flat(self.config)
         return {key: (before[key], after[key]) for key in fields() if key != "preset" and before[key] != after[key]}
 
-    def _with(self, key: str, text: str) -> Asked:
+    def _with(self, key: str, text: str) -> PartialConfig:
         asked = copy.deepcopy(self.asked)
         set_key(asked, key, field(key).parse(text.strip()))
         return asked
@@ -119,11 +119,11 @@ class Draft:
             raise ConfigError(f"cannot be written: {reason(error)}", where=str(path)) from None
 
 
-def as_text(asked: Asked, config: Config) -> str:
+def as_text(asked: PartialConfig, config: Config) -> str:
     """`asked` as TOML to edit by hand: what is set stands as it is, the rest as comments with value and help."""
     import tomli_w
 
-    values, by_hand = flat(config), keys_of(asked)
+    values, by_hand = flat(config), flatten_keys(asked)
     lines: list[str] = []
     section = ""
     for key, item in fields().items():
@@ -137,7 +137,7 @@ def as_text(asked: Asked, config: Config) -> str:
 
 def flat(config: Config) -> dict[str, Any]:
     """Every setting by its key."""
-    return keys_of(to_dict(config))
+    return flatten_keys(to_dict(config))
 
 
 def written(value: Any) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_gpt.config import Asked, Config
+from tui_gpt.config import Config, PartialConfig
 from tui_gpt.errors import UserError
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.journal import JournalReader, settle
@@ -36,7 +36,7 @@ class News:
     problem: str = ""
     status: Status | None = None
     info: RunInfo | None = None
-    asked: Asked = field(default_factory=dict)
+    asked: PartialConfig = field(default_factory=dict)
     config: Config | None = None
     checkpoints: list[CheckpointInfo] | None = None
     metrics: list[Point | Rewound] = field(default_factory=list)
@@ -59,7 +59,7 @@ class RunFeed:
         self.info: RunInfo | None = None
         self.config: Config | None = None
         self.checkpoints: list[CheckpointInfo] = []
-        self.asked: Asked = {}
+        self.asked: PartialConfig = {}
         self.state = "starting"
         self.problem = ""  # why the folder cannot be read, in words
         self.opened = False  # whether it has been read once
@@ -136,7 +136,7 @@ class RunFeed:
         self.opened = True
         return len(news.metrics) > LONG
 
-    def _read_config(self) -> tuple[Asked, Config | None]:
+    def _read_config(self) -> tuple[PartialConfig, Config | None]:
         try:
             stamp = self.folder.config.stat().st_mtime_ns
         except FileNotFoundError:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from textual.binding import Binding
 
-from tui_gpt.corpora.files import TEXT_SUFFIXES
+from tui_gpt.corpora.sources.text_files import TEXT_SUFFIXES
 from tui_gpt.errors import UserError, reason
 from tui_gpt.workbench.dialogs import Item, Picker
 from tui_gpt.workbench.text import size

@@ -1,0 +1,312 @@
+"""The real download code against a server that behaves as badly as the network does."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tui_gpt.corpora.sources import download as module
+from tui_gpt.corpora.sources.catalogue import RemoteFile
+from tui_gpt.corpora.sources.download import download, remote_size
+from tui_gpt.errors import CorpusError
+
+TEXT = b"".join(b"line %d of what is fetched\n" % n for n in range(20_000))
+SHA256 = hashlib.sha256(TEXT).hexdigest()
+Answer = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers request n by the server's n-th behaviour, the last one from then on."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.asked.append({**self.headers, "path": self.path})
+        answers = self.server.answers
+        answers[min(len(self.server.asked), len(answers)) - 1](self)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    @property
+    def offset(self) -> int:
+        return int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+
+    def head(self, status: int, length: int, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+
+    def part(self, end: int | None = None, **headers: str) -> None:
+        """The rest from where it was asked for, up to `end`, and then the end of the connection."""
+        offset = self.offset
+        status = 206 if "Range" in self.headers else 200
+        if status == 206:
+            headers["Content_Range"] = f"bytes {offset}-{len(TEXT) - 1}/{len(TEXT)}"
+        self.head(status, len(TEXT) - offset, **{"ETag": '"one"'} | headers)
+        self.wfile.write(TEXT[offset:end])
+        self.close_connection = True
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[dict[str, str]] = []
+        self.answers: list[Answer] = [Handler.part]
+        self.url = f"http://127.0.0.1:{self.server_port}/text.txt"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("GPT_TUI_MIRROR", raising=False)
+    monkeypatch.setattr(module, "BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr(module, "STALL_SECONDS", 0.3)
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def get(server: Server, folder: Path, *, size: int = len(TEXT), sha256: str = SHA256) -> Path:
+    target = folder / "text.txt"
+    download(RemoteFile(server.url, "text.txt", size, sha256), target, lambda *_: None)
+    return target
+
+
+def refusal(server: Server, folder: Path, **expected: object) -> str:
+    with pytest.raises(CorpusError) as caught:
+        get(server, folder, **expected)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value) and not (folder / "text.txt").exists()
+    return str(caught.value)
+
+
+def left(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_file_arrives_whole_with_progress_and_nothing_beside_it(server: Server, tmp_path: Path) -> None:
+    seen: list[float | None] = []
+    remote = RemoteFile(server.url, "text.txt", len(TEXT), SHA256)
+    assert download(remote, tmp_path / "text.txt", lambda _, fraction: seen.append(fraction)) == SHA256
+    assert (tmp_path / "text.txt").read_bytes() == TEXT and left(tmp_path) == {"text.txt"}
+    assert seen == sorted(seen) and seen[-1] == 1.0 and len(seen) > 5
+
+
+def test_what_is_there_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes(TEXT)
+    get(server, tmp_path)
+    assert server.asked == []
+
+
+def test_a_cut_connection_is_gone_on_with_where_it_ended(server: Server, tmp_path: Path) -> None:
+    server.answers = [lambda it: it.part(200_000), lambda it: it.part(400_000), Handler.part]
+    assert get(server, tmp_path).read_bytes() == TEXT
+    first, second, third = (asked.get("Range") for asked in server.asked)
+    assert first is None and second == "bytes=200000-" and third == "bytes=400000-"
+    assert server.asked[1]["If-Range"] == '"one"'
+
+
+def test_a_stalled_connection_is_given_up_and_gone_on_with(server: Server, tmp_path: Path) -> None:
+    def stall(it: Handler) -> None:
+        it.part(150_000)
+        it.wfile.flush()
+        time.sleep(0.6)
+
+    server.answers = [stall, Handler.part]
+    assert get(server, tmp_path).read_bytes() == TEXT
+    assert server.asked[1]["Range"] == "bytes=150000-"
+
+
+def test_a_server_that_never_answers_is_named_and_what_arrived_is_kept(server: Server, tmp_path: Path) -> None:
+    server.answers = [lambda it: it.part(100_000), lambda it: time.sleep(0.6)]
+    said = refusal(server, tmp_path)
+    assert "said nothing for 0.3 seconds" in said and "100,000 bytes are kept" in said and server.url in said
+    server.answers = [Handler.part]
+    assert get(server, tmp_path).read_bytes() == TEXT
+    assert server.asked[-1]["Range"] == "bytes=100000-"
+
+
+def test_a_cancelled_download_is_gone_on_with(server: Server, tmp_path: Path) -> None:
+    def cancel(phase: str, fraction: float | None) -> None:
+        if fraction and fraction > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download(RemoteFile(server.url, "text.txt", len(TEXT), SHA256), tmp_path / "text.txt", cancel)
+    assert not (tmp_path / "text.txt").exists()
+    assert get(server, tmp_path).read_bytes() == TEXT
+    assert int(server.asked[-1]["Range"].removeprefix("bytes=").rstrip("-")) > len(TEXT) / 3
+
+
+def test_a_server_that_ignores_range_is_read_from_the_start(server: Server, tmp_path: Path) -> None:
+    def whole(it: Handler) -> None:
+        it.head(200, len(TEXT))
+        it.wfile.write(TEXT)
+
+    server.answers = [lambda it: it.part(200_000), whole]
+    assert get(server, tmp_path).read_bytes() == TEXT
+
+
+def test_a_file_that_changed_at_the_server_is_never_mixed_with_the_old_one(server: Server, tmp_path: Path) -> None:
+    other = TEXT.upper()
+
+    def changed(it: Handler) -> None:  # a server that honours If-Range
+        assert it.headers.get("If-Range") == '"one"'
+        it.head(200, len(other), ETag='"two"')
+        it.wfile.write(other)
+
+    server.answers = [lambda it: it.part(200_000), changed]
+    assert get(server, tmp_path, sha256="").read_bytes() == other
+
+
+def test_without_a_word_from_server_or_registry_nothing_is_gone_on_with(server: Server, tmp_path: Path) -> None:
+    server.answers = [lambda it: it.part(200_000, ETag='W/"weak"'), Handler.part]
+    assert get(server, tmp_path, sha256="").read_bytes() == TEXT
+    assert all("Range" not in asked for asked in server.asked)
+
+
+def test_another_part_than_was_asked_for_is_thrown_away(server: Server, tmp_path: Path) -> None:
+    def wrong(it: Handler) -> None:
+        it.head(206, 10, Content_Range=f"bytes 0-9/{len(TEXT)}")
+        it.wfile.write(TEXT[:10])
+
+    server.answers = [lambda it: it.part(200_000), wrong, Handler.part]
+    assert get(server, tmp_path).read_bytes() == TEXT
+
+
+def test_a_part_beyond_the_end_is_complete_or_begun_anew(server: Server, tmp_path: Path) -> None:
+    def beyond(it: Handler) -> None:
+        it.head(416, 0, Content_Range=f"bytes */{len(TEXT)}")
+
+    server.answers = [Handler.part]
+    get(server, tmp_path).rename(tmp_path / "text.txt.partial")
+    (tmp_path / "text.txt.partial.json").write_text(f'{{"url": "{server.url}", "validator": "\\"one\\""}}')
+    server.answers = [beyond]
+    assert get(server, tmp_path).read_bytes() == TEXT and server.asked[-1]["Range"] == f"bytes={len(TEXT)}-"
+
+    (tmp_path / "text.txt").rename(tmp_path / "text.txt.partial")
+    with (tmp_path / "text.txt.partial").open("ab") as file:
+        file.write(b"too much")
+    (tmp_path / "text.txt.partial.json").write_text(f'{{"url": "{server.url}", "validator": "\\"one\\""}}')
+    server.asked.clear()
+    server.answers = [beyond, Handler.part]
+    assert get(server, tmp_path).read_bytes() == TEXT
+
+
+def test_a_length_that_is_a_lie_is_found_out(server: Server, tmp_path: Path) -> None:
+    def too_long(it: Handler) -> None:
+        it.head(200, len(TEXT) + 1000)
+        it.wfile.write(TEXT)
+        it.close_connection = True
+
+    def too_short(it: Handler) -> None:
+        it.head(200, 1000)
+        it.wfile.write(TEXT)
+        it.close_connection = True
+
+    server.answers = [too_long]
+    assert "another file" in refusal(server, tmp_path)
+    assert "connection" in refusal(server, tmp_path, size=0, sha256="")
+    server.answers = [too_short]
+    assert "is 1,000 bytes at the server" in refusal(server, tmp_path)
+    assert "SHA-256" in refusal(server, tmp_path, size=0)
+
+
+def test_a_wrong_checksum_is_refused_and_thrown_away(server: Server, tmp_path: Path) -> None:
+    said = refusal(server, tmp_path, sha256="0" * 64)
+    assert f"SHA-256 {SHA256[:16]}…, not 0000000000000000…" in said and left(tmp_path) == set()
+
+
+def test_the_hubs_own_checksum_on_the_way_is_held_to(server: Server, tmp_path: Path) -> None:
+    def lead(it: Handler) -> None:
+        it.head(302, 0, Location="/stored", X_Linked_ETag=f'"{"0" * 64}"')
+
+    server.answers = [lead, Handler.part]
+    assert "not 0000000000000000…" in refusal(server, tmp_path, sha256="")
+
+
+def test_a_redirect_is_followed_and_a_circle_is_not(server: Server, tmp_path: Path) -> None:
+    def circle(it: Handler) -> None:
+        it.head(302, 0, Location="/text.txt")
+
+    server.answers = [circle]
+    assert "leads in a circle" in refusal(server, tmp_path)
+    server.asked.clear()
+    server.answers = [lambda it: it.head(301, 0, Location="/elsewhere"), Handler.part]
+    assert get(server, tmp_path).read_bytes() == TEXT and server.asked[-1]["path"] == "/elsewhere"
+
+
+@pytest.mark.parametrize(("status", "said"), [(404, "is not there (404"), (401, "login"), (403, "is not given out")])
+def test_what_will_never_come_is_refused_at_once(server: Server, tmp_path: Path, status: int, said: str) -> None:
+    server.answers = [lambda it: it.head(status, 0)]
+    assert said in refusal(server, tmp_path) and len(server.asked) == 1
+
+
+def test_a_busy_server_is_asked_again_and_in_the_end_named(server: Server, tmp_path: Path) -> None:
+    server.answers = [lambda it: it.head(503, 0), lambda it: it.head(500, 0), Handler.part]
+    assert get(server, tmp_path).read_bytes() == TEXT
+    (tmp_path / "text.txt").unlink()
+    server.asked.clear()
+    server.answers = [lambda it: it.head(500, 0)]
+    assert "answered 500" in refusal(server, tmp_path) and len(server.asked) == module.ATTEMPTS
+
+
+def test_a_login_page_is_not_taken_for_the_file(server: Server, tmp_path: Path) -> None:
+    def page(it: Handler) -> None:
+        it.head(200, 5, Content_Type="text/html; charset=utf-8")
+        it.wfile.write(b"login")
+
+    server.answers = [page]
+    assert "is a web page" in refusal(server, tmp_path, size=0, sha256="")
+
+
+def test_a_disk_without_room_is_said_before_anything_is_written(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SPARE_BYTES", 1 << 62)
+    assert "are free" in refusal(server, tmp_path) and left(tmp_path) == set()
+
+
+def test_the_size_is_asked_for_where_the_registry_does_not_know_it(server: Server) -> None:
+    server.answers = [lambda it: it.head(200, 12_345)]
+    assert remote_size(RemoteFile(server.url, "x")) == 12_345
+    server.answers = [lambda it: it.head(404, 0)]
+    assert remote_size(RemoteFile(server.url, "x")) == 0
+    assert remote_size(RemoteFile(server.url, "x", 7)) == 7 and len(server.asked) == 2
+
+
+def test_a_mirror_stands_in_for_every_server(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = RemoteFile("https://example.org/a/text.txt", "text.txt", len(TEXT), SHA256)
+    monkeypatch.setenv("GPT_TUI_MIRROR", server.url.replace("/text.txt", "/mirror/"))
+    download(remote, tmp_path / "one.txt", lambda *_: None)
+    assert server.asked[0]["path"] == "/mirror/example.org/a/text.txt"
+
+    folder = tmp_path / "stick"
+    (folder / "example.org" / "a").mkdir(parents=True)
+    (folder / "example.org" / "a" / "text.txt").write_bytes(TEXT)
+    monkeypatch.setenv("GPT_TUI_MIRROR", str(folder))
+    assert remote_size(remote) == len(TEXT)
+    download(remote, tmp_path / "two.txt", lambda *_: None)
+    assert (tmp_path / "two.txt").read_bytes() == TEXT
+    (folder / "example.org" / "a" / "text.txt").write_bytes(TEXT[:-1])
+    with pytest.raises(CorpusError, match="SHA-256"):
+        download(remote, tmp_path / "three.txt", lambda *_: None)
+    with pytest.raises(CorpusError, match="the mirror does not have it"):
+        download(RemoteFile("https://example.org/b", "b"), tmp_path / "b", lambda *_: None)

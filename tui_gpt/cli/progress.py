@@ -1,0 +1,44 @@
+"""What long work is doing, on stderr: a bar in a terminal, a line for each phase elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tui_gpt.corpora.sources.source import Progress
+
+
+@contextmanager
+def progress_reporter() -> Iterator[Progress]:
+    """A callback for a phase and the fraction of it that is done, None where that is unknown."""
+    if not sys.stderr.isatty():
+        said: set[str] = set()
+
+        def say(phase: str, fraction: float | None) -> None:
+            if phase not in said:
+                said.add(phase)
+                click.echo(phase, err=True)
+
+        yield say
+        return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
+        phases: dict[str, TaskID] = {}
+
+        def draw(phase: str, fraction: float | None) -> None:
+            if phase not in phases:
+                for earlier in phases.values():
+                    bars.update(earlier, visible=False)
+                phases[phase] = bars.add_task(phase, total=None)
+            bars.update(phases[phase], total=None if fraction is None else 1.0, completed=fraction or 0.0)
+
+        yield draw

@@ -1,0 +1,49 @@
+"""The command `gpt-tui` and the table of its subcommands, each imported when it is used."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from tui_gpt.cli.options import Group, Workspace, workspace_option
+
+COMMANDS = {
+    "train": "train",
+    "attach": "run_control",
+    "pause": "run_control",
+    "resume": "run_control",
+    "checkpoint": "run_control",
+    "stop": "run_control",
+    "runs": "manage_runs",
+    "status": "manage_runs",
+    "delete": "manage_runs",
+    "rename": "manage_runs",
+    "sample": "sample",
+    "eval": "evaluate",
+    "import": "import_export",
+    "export": "import_export",
+    "corpus": "corpus_commands",
+    "bench": "bench_command",
+    "doctor": "doctor",
+}
+
+
+@click.group(
+    cls=Group,
+    commands_by_module=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@workspace_option
+@click.option("--ascii", is_flag=True, help="Draw the workbench with ASCII characters only.")
+@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")
+@click.version_option(package_name="gpt-tui")
+@click.pass_context
+def gpt_tui(context: click.Context, ascii: bool, no_mouse: bool) -> None:
+    """Pretrain small GPTs from scratch, in one terminal. Without a command: the workbench."""
+    if context.invoked_subcommand is None:
+        from tui_gpt.workbench import run_app
+
+        workspace = context.ensure_object(Workspace)
+        sys.exit(run_app(workspace.path, ascii=ascii, mouse=not no_mouse))

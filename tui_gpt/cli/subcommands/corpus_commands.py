@@ -1,0 +1,290 @@
+"""`gpt-tui corpus …`: the texts there are, what is done to them, and their tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from tui_gpt.cli.follow import sanitize
+from tui_gpt.cli.options import Workspace, command, json_option, print_json, workspace_option
+from tui_gpt.cli.progress import progress_reporter
+from tui_gpt.cli.subcommands.compare_tokenizers import compare_tokenizers_command
+from tui_gpt.cli.subcommands.train import resolve_corpus_path
+from tui_gpt.config import field
+from tui_gpt.config.schema import DataConfig
+from tui_gpt.corpora import add_corpus, check_corpus, check_tokenizer, find_corpus, list_corpora, prepare
+from tui_gpt.corpora.cleaning.pipeline import DEFAULT_STEPS, STEPS, Report, check_steps, clean, report_on
+from tui_gpt.corpora.shards.shard_files import ShardsInfo
+from tui_gpt.corpora.sources.catalogue import PATTERNS
+from tui_gpt.corpora.sources.source import Floor, Folder, Stories
+
+
+@click.group("corpus")
+@workspace_option
+def corpus_command() -> None:
+    """The texts there are, and their tokens."""
+
+
+@command("list")
+@json_option
+def list_command(workspace: Workspace, as_json: bool) -> None:
+    """Bundled corpora, names that can be had, and what is in corpus/."""
+    entries = list_corpora(workspace.corpus)
+    if as_json:
+        print_json(entries)
+        return
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        if entry.kind != "absent":
+            click.echo(f"{entry.name:<{width}}  {entry.kind:<8}  {_size(entry.size_bytes):>8}  {entry.description}")
+    click.echo("\nTo be had with gpt-tui corpus fetch NAME:\n")
+    for entry in entries:
+        if entry.kind == "absent":
+            click.echo(f"{entry.name:<{width}}  {_size(entry.size_bytes):>8}  {entry.description}; {entry.licence}")
+    for pattern, description in PATTERNS.items():
+        click.echo(f"{pattern}  {description}")
+
+
+@command("info")
+@click.argument("corpus", metavar="NAME|PATH")
+@json_option
+def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
+    """Size, documents and the beginning of a corpus."""
+    source = find_corpus(resolve_corpus_path(corpus), workspace.corpus)
+    with progress_reporter() as progress:
+        source.materialize(progress)
+    characters = documents = size = 0
+    for piece in source.pieces():
+        documents += piece.begins
+        characters += len(piece.text)
+        size += len(piece.text.encode())
+    facts: dict[str, Any] = {
+        "name": source.name,
+        "description": source.description,
+        "documents": documents,
+        "characters": characters,
+        "bytes": size,
+        "preview": "\n\n".join(source.beginning(400)),
+    }
+    if isinstance(source, Stories):
+        facts |= _whole_floor(source.floor())
+    manifest = source.manifest if isinstance(source, Folder) else None
+    if manifest is not None:
+        facts |= {"made": manifest.made, "licence": manifest.licence, "source": manifest.source}
+    if as_json:
+        print_json(facts)
+        return
+    click.echo(f"{source.name}: {source.description}")
+    if manifest is not None:
+        click.echo(f"{manifest.made} from {manifest.source or 'a file'}; licence: {manifest.licence or 'not known'}")
+    click.echo(f"{_documents(documents)}, {characters:,} characters, {size:,} bytes")
+    if isinstance(source, Stories):
+        click.echo(_floor_line(source.floor()))
+    click.echo("\n" + sanitize(facts["preview"]))
+
+
+def _documents(count: int) -> str:
+    return "1 document" if count == 1 else f"{count:,} documents"
+
+
+@command("add")
+@click.argument("name")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--column", default="", help="Column of .jsonl, .csv or .parquet that holds the text.")
+@json_option
+def add_command(workspace: Workspace, name: str, path: Path, column: str, as_json: bool) -> None:
+    """Copy a text file or a folder of them into corpus/ under a name."""
+    target = add_corpus(name, path, workspace.corpus, column)
+    if as_json:
+        print_json({"name": name, "path": str(target)})
+    else:
+        click.echo(f"added {target}; train on it with --corpus {name}")
+
+
+@command("prepare")
+@click.argument("corpus", metavar="NAME|PATH")
+@click.option("--tokenizer", default="bpe:1024", show_default=True, help="char, byte, bpe:N, gpt2 or a tokenizer.json.")
+@click.option("--val-fraction", type=float, default=0.1, show_default=True, help="Share kept for validation.")
+@json_option
+def prepare_command(workspace: Workspace, corpus: str, tokenizer: str, val_fraction: float, as_json: bool) -> None:
+    """Tokenise a corpus into shards, which training then finds ready."""
+    data = DataConfig(
+        corpus=check_corpus(resolve_corpus_path(corpus), workspace.corpus),
+        tokenizer=check_tokenizer(tokenizer),
+        val_fraction=field("data.val_fraction").convert(val_fraction, "--val-fraction"),
+    )
+    with progress_reporter() as progress:
+        shards = prepare(data, workspace.corpus, progress)
+    info = shards.info
+    if as_json:
+        print_json(msgspec.to_builtins(info) | {"tokens": info.tokens, "path": str(shards.path)} | _floor(info))
+        return
+    click.echo(
+        f"{info.name}: {info.tokens:,} tokens ({info.train_tokens:,} to train on, {info.val_tokens:,} to validate),"
+        f" {_documents(info.documents)}, vocabulary {info.vocab_size:,}"
+    )
+    if info.floor_nats is not None:
+        click.echo(f"floor on the validation documents: {_in_words(_floor(info))}")
+
+
+def _floor(info: ShardsInfo) -> dict[str, float]:
+    """What no model does better than on average, on the validation documents, where the text's entropy is known."""
+    if info.floor_nats is None or info.floor_loss is None or info.floor_bits_per_byte is None:
+        return {}
+    return {
+        "floor_nats_per_character": info.floor_nats / info.val_bytes,  # what has a floor is ASCII
+        "floor_nats_per_token": info.floor_loss,
+        "floor_bits_per_byte": info.floor_bits_per_byte,
+    }
+
+
+def _in_words(floor: dict[str, float]) -> str:
+    return ", ".join(f"{value:.4f} {key.removeprefix('floor_').replace('_', ' ')}" for key, value in floor.items())
+
+
+@command("make")
+@click.argument("generator", type=click.Choice(["stories"]))
+@click.option(
+    "--megabytes", type=click.FloatRange(0.001, 999_999), default=2.0, show_default=True, help="Of 10⁶ bytes."
+)
+@click.option("--seed", type=click.IntRange(0, 999_999_999), default=1, show_default=True)
+@click.option("--tokenizer", help="Prepare them with it too, and say the floor in nats per token.")
+@json_option
+def make_command(
+    workspace: Workspace, generator: str, megabytes: float, seed: int, tokenizer: str | None, as_json: bool
+) -> None:
+    """Write stories whose exact probability is known, and with it the loss that no model can go below."""
+    name = f"{generator}:{megabytes:.6f}".rstrip("0").rstrip(".") + f":{seed}"
+    source = find_corpus(name, workspace.corpus)
+    assert isinstance(source, Stories)  # its name says so
+    with progress_reporter() as progress:
+        source.materialize(progress)
+        whole = source.floor()
+        facts: dict[str, Any] = {
+            "name": name,
+            "path": str(source.path),
+            "documents": whole.documents,
+            "characters": whole.characters,
+        }
+        facts |= _whole_floor(whole)
+        floor: dict[str, float] = {}
+        if tokenizer:
+            data = DataConfig(corpus=name, tokenizer=check_tokenizer(tokenizer))
+            floor = _floor(prepare(data, workspace.corpus, progress).info)
+    if as_json:
+        print_json(facts | floor)
+        return
+    click.echo(
+        f"{name}: {whole.documents:,} stories, {whole.characters:,} characters; train on them with --corpus {name}"
+    )
+    click.echo(_floor_line(whole))
+    if floor:
+        click.echo(f"floor on the validation documents: {_in_words(floor)}")
+
+
+def _whole_floor(floor: Floor) -> dict[str, float]:
+    return {
+        "nats": floor.nats,
+        "nats_per_character": floor.nats_per_character,
+        "bits_per_byte": floor.bits_per_byte,
+    }
+
+
+def _floor_line(floor: Floor) -> str:
+    return f"floor: {floor.nats_per_character:.4f} nats per character, {floor.bits_per_byte:.4f} bits per byte"
+
+
+@command("fetch")
+@click.argument("name")
+@click.option("--megabytes", type=click.FloatRange(min=0, min_open=True), help="Of a set of many files, this much.")
+@json_option
+def fetch_command(workspace: Workspace, name: str, megabytes: float | None, as_json: bool) -> None:
+    """Bring a corpus of the registry, books of Project Gutenberg or a set of the hub to this machine."""
+    from tui_gpt.corpora.sources.fetching import fetch, plan_fetch
+
+    plan = plan_fetch(name, megabytes)
+    size = _size(plan.size_bytes) or (f"{megabytes:g} MB" if megabytes else "of unknown size")
+    click.echo(f"{name}: {size}, licence: {plan.licence}, from {plan.source}", err=True)
+    with progress_reporter() as progress:
+        folder = fetch(plan, workspace.corpus, progress)
+    source = find_corpus(name, workspace.corpus)
+    if as_json:
+        print_json(
+            {
+                "name": name,
+                "path": str(folder),
+                "bytes": source.size_bytes(),
+                "licence": plan.licence,
+                "source": plan.source,
+            }
+        )
+    else:
+        click.echo(f"{folder} holds {_size(source.size_bytes())}; train on it with --corpus {name}")
+
+
+_STEPS = "\b\nSteps:\n" + "\n".join(f"  {step:<10} {what}" for step, what in STEPS.items())
+
+
+@command("clean", epilog=_STEPS)
+@click.argument("corpus", metavar="NAME|PATH")
+@click.option("--steps", help="Those to take, with commas between them; all but overlap unless told.")
+@click.option("--name", default="", help="What the clean corpus is called (default: NAME-clean).")
+@json_option
+def clean_command(workspace: Workspace, corpus: str, steps: str | None, name: str, as_json: bool) -> None:
+    """Make a clean corpus of one that is not, with a report of what was mended and left out."""
+    taken = DEFAULT_STEPS if steps is None else check_steps(steps)
+    with progress_reporter() as progress:
+        report = clean(resolve_corpus_path(corpus), workspace.corpus, progress, taken, name)
+    _print_report(report, as_json)
+
+
+@command("report")
+@click.argument("corpus", metavar="NAME|PATH")
+@json_option
+def report_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
+    """What was done to a cleaned corpus, or what cleaning would do to another."""
+    with progress_reporter() as progress:
+        report = report_on(resolve_corpus_path(corpus), workspace.corpus, progress)
+    _print_report(report, as_json)
+
+
+def _print_report(report: Report, as_json: bool) -> None:
+    if as_json:
+        print_json(report)
+        return
+    click.echo(
+        f"{report.source}: {report.documents_before:,} documents of {report.characters_before:,} characters;"
+        f" clean: {report.documents_after:,} of {report.characters_after:,}"
+    )
+    for kind, count in report.files_left_out.items():
+        click.echo(f"files left out: {count:,} {kind}")
+    for encoding, count in report.encodings.items():
+        if encoding != "utf-8":
+            click.echo(f"files in {encoding}: {count:,}")
+    for step in report.steps:
+        counts = {"changed": step.changed, "left out": step.removed, "found": step.found}
+        said = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing"
+        click.echo(f"\n{step.step:<10} {said}")
+        for example in step.examples:
+            now = f" → {example.now!r}" if example.now else ""
+            click.echo(f"{'':<10} {example.where}: {example.what!r}{now}")
+    if report.written:
+        click.echo(f"\n{report.written}; train on it with --corpus {Path(report.written).name}")
+
+
+def _size(size_bytes: int) -> str:
+    """In the units of 1,000 in which the world's files are listed."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= step:
+            return f"{size_bytes / step:.1f} {unit}"
+    return f"{size_bytes} B" if size_bytes else ""
+
+
+for each in (
+    *(list_command, info_command, add_command, fetch_command, clean_command, report_command),
+    *(make_command, prepare_command, compare_tokenizers_command),
+):
+    corpus_command.add_command(each)

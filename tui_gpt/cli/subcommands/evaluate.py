@@ -1,0 +1,49 @@
+"""`gpt-tui eval`: score a checkpoint on a corpus."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from tui_gpt.cli.follow import format_number
+from tui_gpt.cli.options import Workspace, command, json_option, print_json
+from tui_gpt.cli.subcommands.sample import find_checkpoint
+from tui_gpt.cli.subcommands.train import resolve_corpus_path
+from tui_gpt.cli.torch_process import call_torch_process
+from tui_gpt.corpora import check_corpus
+from tui_gpt.errors import CheckpointError
+from tui_gpt.run.messages import Eval
+
+
+@command("eval")
+@click.argument("reference", required=False, metavar="[RUN|CHECKPOINT]")
+@click.option("--corpus", metavar="NAME|PATH", help="What to score it on (default: what it was trained on).")
+@click.option("--split", type=click.Choice(["val", "train"]), default="val", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@json_option
+def eval_command(
+    workspace: Workspace, reference: str | None, corpus: str | None, split: str, device: str, as_json: bool
+) -> None:
+    """Score a checkpoint: loss, perplexity and bits per byte over a whole split."""
+    checkpoint = find_checkpoint(reference, workspace)
+    wanted = check_corpus(resolve_corpus_path(corpus), workspace.corpus) if corpus else ""
+    message = call_torch_process(
+        "tui_gpt.training.scoring:score",
+        str(checkpoint),
+        wanted,
+        split,
+        str(workspace.corpus),
+        device,
+        kind=Eval,
+        mistake=CheckpointError,
+        where=str(checkpoint),
+        say=lambda phase: None,
+    )
+    if as_json:
+        print_json({"checkpoint": str(checkpoint), "split": split} | msgspec.to_builtins(message))
+    else:
+        click.echo(
+            f"{split} loss {format_number(message.val_loss)} nats/token"
+            f" · perplexity {format_number(message.perplexity, 2)} · {format_number(message.bits_per_byte)} bits/byte"
+            f" · {message.tokens:,} tokens · step {message.step:,}"
+        )

@@ -1,0 +1,139 @@
+"""`gpt-tui runs|status|delete|rename`: the runs there are."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from tui_gpt.checkpoints import manifest
+from tui_gpt.cli.follow import format_duration, format_number, sanitize
+from tui_gpt.cli.options import Workspace, command, json_option, print_json
+from tui_gpt.errors import RunError, UserError
+from tui_gpt.run import folder as folders
+from tui_gpt.run.folder import RunFolder
+
+
+@command("runs")
+@json_option
+def runs_command(workspace: Workspace, as_json: bool) -> None:
+    """List every run, live or not."""
+    rows = [_row(folder) for folder in folders.runs_in(workspace.runs)]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        click.echo(f"no runs in {workspace.runs}; gpt-tui train starts one", err=True)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("run", "state"):
+        table.add_column(title, no_wrap=True)
+    for title in ("step", "loss", "val loss", "time", "size"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["run"],
+            row["state"],
+            f"{row['step']:,}" + (f"/{row['total_steps']:,}" if row["total_steps"] else ""),
+            format_number(row["loss"]),
+            format_number(row["val_loss"]),
+            format_duration(row["elapsed_seconds"]),
+            f"{row['size_bytes'] / 2**20:,.1f} MiB",
+        )
+    Console().print(table)
+
+
+def _row(folder: RunFolder) -> dict[str, Any]:
+    try:
+        status = folder.read_status()
+        state = folder.state(status)
+    except UserError as error:
+        status, state = None, f"unreadable: {error.what}"
+    return {
+        "run": folder.id,
+        "state": state,
+        "step": status.step if status else 0,
+        "total_steps": status.total_steps if status else None,
+        "loss": status.loss if status else None,
+        "val_loss": status.val_loss if status else None,
+        "elapsed_seconds": status.elapsed_seconds if status else 0.0,
+        "size_bytes": folder.size_bytes(),
+    }
+
+
+@command("status")
+@click.argument("run", required=False, metavar="[RUN]")
+@json_option
+def status_command(workspace: Workspace, run: str | None, as_json: bool) -> None:
+    """Where a run is now, and its checkpoints."""
+    folder = workspace.find(run)
+    folder.read_info()
+    status = folder.read_status()
+    state = folder.state(status)
+    checkpoints = manifest.list_checkpoints(folder.checkpoints)
+    if as_json:
+        listed = [
+            {
+                "path": str(info.path),
+                "kind": info.kind,
+                "step": info.step,
+                "val_loss": info.val_loss,
+                "bytes": info.bytes,
+            }
+            for info in checkpoints
+        ]
+        fields = msgspec.to_builtins(status) if status else {}
+        print_json({"run": folder.id, "path": str(folder.path)} | fields | {"state": state, "checkpoints": listed})
+        return
+    click.echo(f"{folder.id}: {_sentence(folder, state, status)}")
+    for info in checkpoints:
+        loss = f"  validation {info.val_loss:.4f}" if info.val_loss is not None else ""
+        click.echo(f"  step {info.step:>8,}  {info.kind:<5}  {info.bytes / 2**20:,.1f} MiB{loss}  {info.path}")
+
+
+def _sentence(folder: RunFolder, state: str, status: Any) -> str:
+    if status is None:
+        return state
+    if state == "elsewhere":
+        return f"{status.state} on host {status.host}"
+    parts = [state + (f" ({status.phase})" if status.phase not in ("", "training") else "")]
+    parts.append(f"step {status.step:,}" + (f"/{status.total_steps:,}" if status.total_steps else ""))
+    if status.loss is not None:
+        parts.append(f"loss {status.loss:.4f}")
+    if status.eta_seconds is not None and state == "running":
+        parts.append(f"{format_duration(status.eta_seconds)} left")
+    if status.gpu_uuid:
+        parts.append(f"{status.device} {status.gpu_uuid}")
+    if state == "crashed":
+        ago = format_duration(time.time() - status.heartbeat)
+        parts.append(f"killed {ago} ago; resume it with gpt-tui train --resume {folder.id}")
+    elif status.message:
+        parts.append(sanitize(status.message))
+    return " · ".join(parts)
+
+
+@command("delete")
+@click.argument("run", metavar="RUN")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete_command(workspace: Workspace, run: str, yes: bool) -> None:
+    """Delete a run that is not live, with its checkpoints."""
+    folder = workspace.find(run)
+    if folder.is_locked():
+        raise RunError("is live", where=folder.id, do=f"Stop it first: gpt-tui stop {folder.id}")
+    size = folder.size_bytes() / 2**20
+    if not yes:
+        click.confirm(f"Delete {folder.id} ({size:,.1f} MiB)?", abort=True, err=True)
+    folders.delete(folder)
+    click.echo(f"deleted {folder.id}, {size:,.1f} MiB", err=True)
+
+
+@command("rename")
+@click.argument("run", metavar="RUN")
+@click.argument("name")
+def rename_command(workspace: Workspace, run: str, name: str) -> None:
+    """Give a run that is not live another name; its date and time stay."""
+    click.echo(folders.rename(workspace.find(run), name).id)

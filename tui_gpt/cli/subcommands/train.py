@@ -1,0 +1,154 @@
+"""`gpt-tui train`: start a run, or resume one, and follow it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tui_gpt import launch
+from tui_gpt.cli.follow import follow
+from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.config import (
+    PRESETS,
+    PURPOSES,
+    build,
+    field,
+    fields,
+    flatten_keys,
+    load_config,
+    override,
+    set_key,
+    to_toml,
+)
+from tui_gpt.config.estimates import memory_bytes, parameters, vocab_size_of
+from tui_gpt.errors import ConfigError
+
+
+def _help_config(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo("Presets: " + "; ".join(f"{name} ({PURPOSES[name]})" for name in PRESETS) + "\n")
+        for item in fields().values():
+            unit = f" [{item.unit}]" if item.unit else ""
+            click.echo(f"{item.key}{unit}: {item.help}. {item.allowed}. Default: {item.default}")
+        context.exit()
+
+
+@command("train")
+@click.option("--config", "config", default="", metavar="PRESET|FILE", help="A preset or a TOML file (default: pico).")
+@click.option("--corpus", metavar="NAME|PATH", help="A corpus, text file or folder (default: stories).")
+@click.option("--steps", type=click.IntRange(1), help="Train for this many steps.")
+@click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Train for this many epochs.")
+@click.option("--tokens", metavar="N", help="Train for this many tokens: 50M, 2.5B.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for this long.")
+@click.option("--stop-at", type=click.IntRange(1), metavar="STEP", help="Save and stop at this step of the schedule.")
+@click.option("--resume", metavar="RUN", help="Go on with this run from its newest full checkpoint.")
+@click.option("--init-from", metavar="CHECKPOINT", help="Start from the weights of a checkpoint, or a run's newest.")
+@click.option(
+    "--cooldown-from", metavar="CHECKPOINT", help="Go on from it in a new run, its learning rate falling over --steps."
+)
+@click.option("--name", help="Name of the run (default: preset and corpus).")
+@click.option("--detach", is_flag=True, help="Start the run, print its id, and leave it going.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print the config that would run, start nothing.")
+@click.option(
+    "--help-config", is_flag=True, is_eager=True, expose_value=False, callback=_help_config, help="List every key."
+)
+@json_option
+@click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
+def train_command(
+    workspace: Workspace,
+    config: str,
+    corpus: str | None,
+    steps: int | None,
+    epochs: float | None,
+    tokens: str | None,
+    minutes: float | None,
+    stop_at: int | None,
+    resume: str | None,
+    init_from: str | None,
+    cooldown_from: str | None,
+    name: str | None,
+    detach: bool,
+    dry_run: bool,
+    as_json: bool,
+    overrides: tuple[str, ...],
+) -> None:
+    """Train a GPT, headless. Ctrl-C saves and stops; a closed terminal leaves the run going."""
+    asked = override(load_config(config) if config else {}, overrides)
+    lengths = {"steps": steps, "epochs": epochs, "tokens": tokens, "minutes": minutes}
+    given = [f"{value} {unit}" for unit, value in lengths.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigError("give one of --steps, --epochs, --tokens and --minutes", where="command line")
+    if given:
+        set_key(asked, "training.duration", field("training.duration").convert(given[0]))
+    if corpus:
+        set_key(asked, "data.corpus", resolve_corpus_path(corpus))
+    if init_from:
+        set_key(asked, "training.init_from", str(_checkpoint(init_from, workspace)))
+    if cooldown_from:
+        asked = _cooldown(cooldown_from, steps, config, init_from, workspace, asked)
+    if resume:
+        _check_alone(config, name, init_from, cooldown_from, dry_run)
+        folder = launch.resume(workspace.find(resume), workspace.corpus, flatten_keys(asked), stop_at=stop_at)
+    else:
+        if dry_run:
+            _print_plan(launch.checked(asked, workspace.corpus))
+            return
+        folder = launch.start(workspace.runs, workspace.corpus, asked, name=name, stop_at=stop_at)
+    if detach:
+        click.echo(folder.id)
+        return
+    code = follow(folder, as_json=as_json, owns=True, from_now=bool(resume))
+    raise SystemExit(code)
+
+
+def _cooldown(
+    reference: str, steps: int | None, config: str, init_from: str | None, workspace: Workspace, asked: dict[str, Any]
+) -> dict[str, Any]:
+    if steps is None or config or init_from:
+        raise ConfigError(
+            "--cooldown-from takes its config from the checkpoint, and needs --steps",
+            where="command line",
+            do="gpt-tui train --cooldown-from RUN --steps 500",
+        )
+    del asked["training"]["duration"]  # --steps count from the checkpoint
+    return launch.cooldown(_checkpoint(reference, workspace), steps, asked)
+
+
+def _check_alone(
+    config: str, name: str | None, init_from: str | None, cooldown_from: str | None, dry_run: bool
+) -> None:
+    options = {"--config": config, "--name": name, "--init-from": init_from, "--cooldown-from": cooldown_from}
+    for option, value in (options | {"--dry-run": dry_run}).items():
+        if value:
+            raise ConfigError(
+                f"{option} does not go with --resume",
+                where="command line",
+                do="A resumed run keeps its config; override single keys: training.duration=…",
+            )
+
+
+def resolve_corpus_path(corpus: str) -> str:
+    """A path on the command line is relative to the current folder, whatever the workspace is."""
+    path = Path(corpus).expanduser()
+    return str(path.absolute()) if os.sep in corpus and path.exists() else corpus
+
+
+def _checkpoint(reference: str, workspace: Workspace) -> Path:
+    from tui_gpt.cli.subcommands.sample import find_checkpoint
+
+    return find_checkpoint(reference, workspace)
+
+
+def _print_plan(asked: dict[str, Any]) -> None:
+    plan = build(asked)
+    vocab = vocab_size_of(plan.data.tokenizer)
+    click.echo(to_toml(asked), nl=False)
+    if vocab:
+        click.echo(
+            f"# {parameters(plan.model, vocab):,} parameters, {plan.tokens_per_step:,} tokens a step,"
+            f" about {memory_bytes(plan, vocab) / 2**30:.2f} GiB",
+            err=True,
+        )

@@ -1,0 +1,123 @@
+"""What cleaning does to one text: each step takes a text and returns it mended, or says that it is none.
+
+Nothing here guesses about style. Quotes, dashes and spaces stay what they are; only what no author wrote is changed:
+licences around the books of Project Gutenberg, bytes decoded with the wrong table, characters in two spellings, line
+ends of other systems, control characters.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+from pathlib import Path
+
+from tui_gpt.corpora.sources.formats import open_decompressed
+from tui_gpt.errors import CorpusError
+
+SAMPLE_BYTES = 1 << 18
+SAMPLE_CHARACTERS = 2_000
+MIN_CHARACTERS = 50
+MIN_PLAIN_SHARE = 0.6  # letters, digits and blanks; prose has 0.95, dense code 0.75, a table of rules 0.3
+MIN_BLANK_SHARE = 0.02  # of ASCII text; base64 and minified files have less
+
+_GUTENBERG_START = re.compile(
+    r"\*\*\*\s?START OF TH(?:E|IS) PROJECT GUTENBERG EBOOK.{0,300}?\*\*\*[^\n]*\n"
+    r"|\*END\*? ?THE SMALL PRINT![^\n]*\*END\*[^\n]*\n",
+    re.DOTALL | re.IGNORECASE,
+)
+_GUTENBERG_END = re.compile(
+    r"^\s*(?:\*\*\*\s?END OF TH(?:E|IS) PROJECT GUTENBERG EBOOK|End of (?:the )?Project Gutenberg'?s? )",
+    re.MULTILINE | re.IGNORECASE,
+)
+_GUTENBERG_CREDITS = re.compile(
+    r"\s*(?:Produced|E-text prepared|This eBook was produced) by .{1,600}?\n\s*\n", re.DOTALL
+)
+GUTENBERG_HEAD = 100_000
+
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\ufffe\uffff]")
+_NOT_PLAIN = re.compile(r"[^\w\s]|_")
+_MAYBE_BROKEN = re.compile(r"[^\x00-\x7f]{2}|Ã ")  # a character of several bytes, decoded byte by byte
+_BLANK = re.compile(r"\s")
+
+
+def strip_gutenberg(text: str) -> str:
+    """The book without Project Gutenberg's licence and header, where both ends are marked as theirs are."""
+    head = text[:GUTENBERG_HEAD].upper()
+    start = _GUTENBERG_START.search(text, 0, GUTENBERG_HEAD) if "GUTENBERG" in head or "SMALL PRINT" in head else None
+    if start is None:
+        return text
+    ends = list(_GUTENBERG_END.finditer(text, start.end()))
+    book = text[start.end() : ends[0].start() if ends else len(text)]
+    credits = _GUTENBERG_CREDITS.match(book)
+    return book[credits.end() if credits else 0 :].strip("\r\n ") + "\n"
+
+
+def fix_mojibake(text: str) -> str:
+    """`â€œ` back to the quote that it was, line by line, where decoding anew makes sense of a line."""
+    if not _MAYBE_BROKEN.search(text):
+        return text
+    from ftfy import fix_encoding
+
+    return "\n".join(fix_encoding(line) if _MAYBE_BROKEN.search(line) else line for line in text.split("\n"))
+
+
+def normalise_unicode(text: str) -> str:
+    """Composed characters (NFC), and none that cannot be seen and only divide words: controls, soft hyphens, marks."""
+    text = _UNSEEN.sub("", text)
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def normalise_line_ends(text: str) -> str:
+    return _LINE_ENDS.sub("\n", text)
+
+
+def rejection_reason(text: str) -> str:
+    """Why a document is too little or no text to learn from; "" where it is."""
+    sample = text[:SAMPLE_CHARACTERS]
+    length = len(sample.strip())
+    if length < MIN_CHARACTERS:
+        return f"{length} characters"
+    plain = 1 - len(_NOT_PLAIN.findall(sample)) / len(sample)
+    if plain < MIN_PLAIN_SHARE:
+        return f"{plain:.0%} letters, digits and blanks"
+    if sample.isascii() and len(_BLANK.findall(sample)) / len(sample) < MIN_BLANK_SHARE:
+        return "hardly a blank"
+    return ""
+
+
+def detect_encoding(path: Path) -> str:
+    """The encoding of a plain or .csv file: `utf-8` if it is that throughout, else the likeliest of its beginning.
+
+    Raises CorpusError for one that is binary, or that no table makes sense of.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with open_decompressed(path) as file:
+        head = file.read(SAMPLE_BYTES)
+        if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return "utf-16"
+        if b"\0" in head:
+            raise CorpusError("is binary, not text", where=str(path))
+        data = head
+        try:
+            while data:
+                decoder.decode(data)
+                data = file.read(SAMPLE_BYTES)
+            decoder.decode(b"", final=True)
+            return "utf-8"
+        except UnicodeDecodeError:
+            pass
+    from charset_normalizer import from_bytes
+
+    try:
+        head.decode("utf-8")
+        sample = data  # the fault is further on
+    except UnicodeDecodeError:
+        sample = head
+    # one-byte tables differ in a few letters: the usual one, wherever it makes words, before rarer ones that do
+    western = from_bytes(sample, cp_isolation=["cp1252"], threshold=1.0).best()
+    best = western or from_bytes(sample).best()
+    if best is None:
+        raise CorpusError("is in no encoding that its bytes could be told from", where=str(path))
+    return best.encoding

@@ -1,0 +1,171 @@
+"""Text to shards: find the corpus, make its tokenizer, encode, split, and keep the result by content.
+
+The folder's name is a digest of all that its content depends on, so a corpus is prepared once for each tokenizer and
+split, and text that changed is prepared anew. It is written beside its place under a lock and renamed when whole: a
+kill leaves nothing that could be taken for shards, and of two runs that start together one prepares and one waits.
+What a kill leaves is the tokenizer and the tokens up to the last journal (`encoding.py`), from which the next start
+goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui_gpt.corpora.shards.encoding import TOKENS, encode
+from tui_gpt.corpora.shards.shard_files import (
+    FORMAT,
+    CorpusPart,
+    Shards,
+    ShardsInfo,
+    ShardsWriter,
+    open_shards,
+    tokenizer_digest,
+)
+from tui_gpt.corpora.shards.splitting import CorpusSplit, assign_splits, document_ends, split
+from tui_gpt.corpora.sources.digests import content_key
+from tui_gpt.corpora.sources.locks import exclusive_lock
+from tui_gpt.corpora.sources.mixtures import Mixture
+from tui_gpt.corpora.sources.registry import find_corpus
+from tui_gpt.corpora.sources.source import Progress, Source
+from tui_gpt.corpora.sources.text_files import cache_dir, file_digest
+from tui_gpt.corpora.tokenizers.build import check_tokenizer
+from tui_gpt.corpora.tokenizers.tokenizer_cache import cached_tokenizer
+from tui_gpt.errors import CorpusError, reason
+
+if TYPE_CHECKING:
+    from tui_gpt.config import DataConfig
+
+MIN_TOKENS = 2  # one to look at and one to guess
+
+
+def prepare(data: DataConfig, corpus_dir: Path, progress: Progress) -> Shards:
+    """The shards of `data.corpus` under `data.tokenizer`, from the cache or made now. Raises CorpusError."""
+    source = find_corpus(data.corpus, corpus_dir)
+    spec = check_tokenizer(data.tokenizer)
+    progress(f"reading {source.name}", None)
+    digest = source.digest()
+    tokenizer_key = file_digest(Path(spec)) if spec.endswith(".json") else spec
+    cache = cache_dir(corpus_dir)
+    key = content_key(FORMAT, digest, tokenizer_key, data.val_fraction)
+    folder = cache / "shards" / key
+    shards = _opened(folder)
+    if shards is None:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            waiting = "waiting for another process that prepares this corpus"
+            with exclusive_lock(folder.with_suffix(".lock"), lambda: progress(waiting, None)):
+                shards = _opened(folder) or _make(source, digest, spec, data.val_fraction, cache, folder, progress)
+        except OSError as error:
+            raise CorpusError(
+                f"cannot be written: {reason(error)}",
+                where=str(cache),
+                do="Free some space, or move the cache with GPT_TUI_CACHE",
+            ) from None
+    shards.info = msgspec.structs.replace(shards.info, name=source.name)  # another name may have had the same text
+    return shards
+
+
+def _opened(folder: Path) -> Shards | None:
+    """The shards if they are there and whole: what is damaged is made anew."""
+    if not folder.exists():
+        return None
+    try:
+        return open_shards(folder)
+    except CorpusError:
+        return None
+
+
+def _make(
+    source: Source, digest: str, spec: str, val_fraction: float, cache: Path, folder: Path, progress: Progress
+) -> Shards:
+    partial, built = folder.with_suffix(".partial"), folder.with_suffix(".built")
+    for left_over in (built, folder):  # of a kill, and damaged
+        if left_over.exists():
+            shutil.rmtree(left_over)
+    partial.mkdir(exist_ok=True)
+    try:
+        source.materialize(progress)
+        tokenizer = cached_tokenizer(spec, source, digest, cache, progress)
+        sources = source.sources if isinstance(source, Mixture) else [source]
+        documents = encode(sources, tokenizer, partial, progress)
+        changed = CorpusError(f"{source.name} changed while it was read", do="Start again when it is at rest")
+        if source.digest() != digest:
+            raise changed
+        built.mkdir()
+        with (built / "train.bin").open("wb") as train_file, (built / "val.bin").open("wb") as val_file:
+            train, val = ShardsWriter(train_file, tokenizer), ShardsWriter(val_file, tokenizer)
+            ends = document_ends(partial / TOKENS, train.dtype, tokenizer.end_of_text)
+            if len(ends) != sum(documents):
+                raise changed
+            sides = assign_splits(ends, documents, val_fraction)
+            split(partial / TOKENS, sides, train, val, progress)
+            _check_length(source, train, val)
+            train.finish()
+            val.finish()
+        info = ShardsInfo(
+            version=FORMAT,
+            name=source.name,
+            digest=digest,
+            tokenizer=spec,
+            tokenizer_digest=tokenizer_digest(tokenizer),
+            vocab_size=tokenizer.vocab_size,
+            documents=len(ends),
+            train_documents=len(train.starts),
+            val_documents=len(val.starts),
+            train_tokens=train.tokens,
+            val_tokens=val.tokens,
+            train_bytes=train.bytes,
+            val_bytes=val.bytes,
+            dtype="uint16" if train.dtype.itemsize == 2 else "uint32",
+            parts=tuple(map(_part, sources, sides)),
+            floor_nats=_floor(sources, sides),
+        )
+        (built / "tokenizer.json").write_bytes(tokenizer.to_json())
+        (built / "meta.json").write_bytes(msgspec.json.encode(info))
+        for file in built.iterdir():
+            _sync(file)
+        built.rename(folder)
+        shutil.rmtree(partial)
+    except CorpusError:  # the text is at fault, so that what was made of it is of no use
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    finally:
+        if built.exists():
+            shutil.rmtree(built, ignore_errors=True)
+    return open_shards(folder)
+
+
+def _check_length(source: Source, train: ShardsWriter, val: ShardsWriter) -> None:
+    if min(train.tokens, val.tokens) < MIN_TOKENS:
+        raise CorpusError(
+            f"{source.name} is too short: its {train.tokens + val.tokens:,} tokens leave {train.tokens:,} for training"
+            f" and {val.tokens:,} for validation, and each needs {MIN_TOKENS}",
+            do="Use a longer text" + (", or a larger data.val_fraction" if val.tokens < train.tokens else ""),
+        )
+
+
+def _part(source: Source, side: CorpusSplit) -> CorpusPart:
+    held = int(side.sizes[side.held_out].sum())
+    return CorpusPart(name=source.name, train_tokens=int(side.sizes.sum()) - held, val_tokens=held)
+
+
+def _floor(sources: Sequence[Source], sides: Sequence[CorpusSplit]) -> float | None:
+    """-log p of the documents held out, None where it is not known of all."""
+    floor = 0.0
+    for source, side in zip(sources, sides, strict=True):
+        nats = source.nats()
+        if nats is None:
+            return None
+        floor += sum(value for value, held in zip(nats, side.held_out, strict=True) if held)
+    return floor
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

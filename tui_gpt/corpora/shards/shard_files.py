@@ -1,0 +1,274 @@
+"""Token shards on disk: what training reads, memory-mapped, and all that must be known about it.
+
+A folder of two files of tokens (`train.bin`, `val.bin`), the tokenizer, and `meta.json`. Each file of tokens says in
+its header what it is: magic, version, width of a token, counts of tokens, documents and bytes of text, the digests of
+the tokenizer, of all that follows, and of the header itself. After it stand the ids, little-endian, then the offset of
+each document. The folder appears by one rename when it is whole, so whoever finds it may use it. Opening costs
+milliseconds whatever the corpus's size: of files that are not large the digest is checked, of others headers and sizes.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
+import xxhash
+
+from tui_gpt.corpora.tokenizers.tokenizer import Tokenizer, parse_tokenizer
+from tui_gpt.errors import CorpusError, reason
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FORMAT = 3
+MAGIC = b"GPTSHARD"
+FILES = ("meta.json", "tokenizer.json", "train.bin", "val.bin")
+_FIELDS = struct.Struct("<8sIIQQQ16s16s")
+_DIGEST = struct.Struct("<Q")
+HEADER_BYTES = _FIELDS.size + _DIGEST.size
+CHECKED_BYTES = 1 << 28  # a file up to here is read when it is opened, to see that it is what was written: 30 ms
+AGAIN = "Delete the folder; it is made anew from the text"
+
+
+class CorpusPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One corpus of those that shards were made of: its tokens follow those of the parts before it, on both sides."""
+
+    name: str
+    train_tokens: int
+    val_tokens: int
+
+
+class ShardsInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """meta.json. Tokens count the ends of text; bytes are of the text, UTF-8.
+
+    A single document stands on both sides, its beginning in training and its end in validation.
+    floor_nats: -log p summed over the validation documents, where the text's probability is known exactly.
+    """
+
+    version: int
+    name: str
+    digest: str
+    tokenizer: str
+    tokenizer_digest: str
+    vocab_size: int
+    documents: int
+    train_documents: int
+    val_documents: int
+    train_tokens: int
+    val_tokens: int
+    train_bytes: int
+    val_bytes: int
+    dtype: Literal["uint16", "uint32"]
+    parts: tuple[CorpusPart, ...]
+    floor_nats: float | None = None
+
+    @property
+    def tokens(self) -> int:
+        return self.train_tokens + self.val_tokens
+
+    @property
+    def floor_loss(self) -> float | None:
+        """The lowest validation loss there is, nats per token; None where nobody knows."""
+        return self.floor_nats / self.val_tokens if self.floor_nats is not None else None
+
+    @property
+    def floor_bits_per_byte(self) -> float | None:
+        return self.floor_nats / math.log(2) / self.val_bytes if self.floor_nats is not None else None
+
+
+class _Version(msgspec.Struct):
+    version: int
+
+
+class Header(NamedTuple):
+    """What a file of tokens says of itself. width: bytes a token."""
+
+    magic: bytes
+    version: int
+    width: int
+    tokens: int
+    documents: int
+    text_bytes: int
+    tokenizer_digest: bytes
+    content_digest: bytes
+
+    def packed(self) -> bytes:
+        fields = _FIELDS.pack(*self)
+        return fields + _DIGEST.pack(xxhash.xxh3_64_intdigest(fields))
+
+    @property
+    def starts_at(self) -> int:
+        """Where the documents' offsets begin: after the tokens, aligned to 8 bytes."""
+        return HEADER_BYTES + -(-self.tokens * self.width // 8) * 8
+
+    @property
+    def file_bytes(self) -> int:
+        return self.starts_at + 8 * self.documents
+
+
+class ShardsWriter:
+    """One side of the split as it is written. `starts`: documents' offsets, set before it is finished."""
+
+    def __init__(self, file: IO[bytes], tokenizer: Tokenizer) -> None:
+        self.file, self.dtype = file, token_dtype(tokenizer.vocab_size)
+        self._byte_lengths = tokenizer.byte_lengths
+        self._digest, self._content = tokenizer_digest(tokenizer), xxhash.xxh3_128()
+        self.tokens = self.bytes = 0
+        self.starts: np.ndarray
+        file.write(bytes(HEADER_BYTES))
+
+    def write(self, ids: np.ndarray) -> None:
+        self._append(ids.astype(self.dtype, copy=False).data)
+        self.tokens += len(ids)
+        self.bytes += int(self._byte_lengths[ids].sum(dtype="int64"))
+
+    def _append(self, data: bytes | memoryview) -> None:
+        self.file.write(data)
+        self._content.update(data)
+
+    def finish(self) -> None:
+        """Write the documents' offsets and the header."""
+        header = Header(
+            magic=MAGIC,
+            version=FORMAT,
+            width=self.dtype.itemsize,
+            tokens=self.tokens,
+            documents=len(self.starts),
+            text_bytes=self.bytes,
+            tokenizer_digest=bytes.fromhex(self._digest),
+            content_digest=b"",
+        )
+        self._append(bytes(header.starts_at - self.file.tell()))
+        self._append(self.starts.astype("<i8", copy=False).data)
+        self.file.seek(0)
+        self.file.write(header._replace(content_digest=self._content.digest()).packed())
+
+
+def token_dtype(vocab_size: int) -> np.dtype:
+    """Two bytes a token where they are enough, else four."""
+    import numpy as np
+
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+
+
+def tokenizer_digest(tokenizer: Tokenizer) -> str:
+    return xxhash.xxh3_128_hexdigest(tokenizer.to_json())
+
+
+class Shards:
+    """Prepared text. The arrays are mapped on first use and read-only."""
+
+    def __init__(self, path: Path, info: ShardsInfo, tokenizer_json: bytes) -> None:
+        self.path, self.info, self._tokenizer_json = path, info, tokenizer_json
+
+    @cached_property
+    def train(self) -> np.memmap:
+        """Ids of the training tokens, shape (train_tokens,)."""
+        return _map(self.path / "train.bin")[0]
+
+    @cached_property
+    def val(self) -> np.memmap:
+        """Ids of the validation tokens, shape (val_tokens,)."""
+        return _map(self.path / "val.bin")[0]
+
+    @cached_property
+    def train_starts(self) -> np.ndarray:
+        """Offset in `train` of each training document, shape (train_documents,), int64, ascending from 0."""
+        return _map(self.path / "train.bin")[1]
+
+    @cached_property
+    def val_starts(self) -> np.ndarray:
+        """Offset in `val` of each validation document, shape (val_documents,), int64, ascending from 0."""
+        return _map(self.path / "val.bin")[1]
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return parse_tokenizer(self._tokenizer_json, str(self.path / "tokenizer.json"))
+
+
+def _map(path: Path) -> tuple[np.memmap, np.ndarray]:
+    import numpy as np
+
+    header = read_header(path)
+    kind = np.dtype(f"<u{header.width}")
+    tokens = np.memmap(path, kind, "r", offset=HEADER_BYTES, shape=(header.tokens,))
+    return tokens, np.memmap(path, "<i8", "r", offset=header.starts_at, shape=(header.documents,))
+
+
+def read_header(path: Path) -> Header:
+    """What a file of tokens says of itself. Raises CorpusError for one that is foreign, damaged or of another version,
+    OSError for one that cannot be read.
+    """
+    where = str(path)
+    with path.open("rb") as file:
+        packed = file.read(HEADER_BYTES)
+    if not packed.startswith(MAGIC):
+        raise CorpusError("is no file of token shards", where=where)
+    if len(packed) < HEADER_BYTES:
+        raise CorpusError("is damaged: its header is not whole", where=where, do=AGAIN)
+    header = Header(*_FIELDS.unpack_from(packed))
+    if header.version != FORMAT:
+        raise _aged(where, header.version)
+    if header.packed() != packed or header.width not in (2, 4):
+        raise CorpusError("is damaged: its header is not what was written", where=where, do=AGAIN)
+    if path.stat().st_size != header.file_bytes:
+        raise CorpusError(
+            f"is damaged: it holds {path.stat().st_size:,} bytes, not {header.file_bytes:,}", where=where, do=AGAIN
+        )
+    return header
+
+
+def _check_content(path: Path, header: Header) -> None:
+    """Raises CorpusError where what follows the header is not what was written; large files pass unread."""
+    if header.file_bytes > CHECKED_BYTES:
+        return
+    content = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        file.seek(HEADER_BYTES)
+        while data := file.read(1 << 20):
+            content.update(data)
+    if content.digest() != header.content_digest:
+        raise CorpusError("is damaged: its tokens are not what was written", where=str(path), do=AGAIN)
+
+
+def _aged(where: str, version: int) -> CorpusError:
+    age = "a newer" if version > FORMAT else "an older"
+    return CorpusError(f"holds token shards of {age} gpt-tui (format {version})", where=where, do=AGAIN)
+
+
+def open_shards(path: Path) -> Shards:
+    """The shards in folder `path`. Raises CorpusError for what is missing, foreign, cut short or newer."""
+    where = str(path)
+    try:
+        meta, tokenizer_json = (path / "meta.json").read_bytes(), (path / "tokenizer.json").read_bytes()
+        info = _info(meta, where)
+        headers = {side: read_header(path / f"{side}.bin") for side in ("train", "val")}
+        for side, header in headers.items():
+            _check_content(path / f"{side}.bin", header)
+    except FileNotFoundError as error:
+        missing = Path(error.filename).name
+        raise CorpusError(f"is no folder of token shards: {missing} is missing", where=where) from None
+    except OSError as error:
+        raise CorpusError(f"cannot be read: {reason(error)}", where=where) from None
+    if xxhash.xxh3_128_hexdigest(tokenizer_json) != info.tokenizer_digest:
+        raise CorpusError("is damaged: tokenizer.json is not the one it was made with", where=where, do=AGAIN)
+    for side, header in headers.items():
+        said = [getattr(info, f"{side}_{count}") for count in ("tokens", "documents", "bytes")]
+        width = {"uint16": 2, "uint32": 4}[info.dtype]
+        if [width, *said, info.tokenizer_digest] != [*header[2:6], header.tokenizer_digest.hex()]:
+            raise CorpusError(f"is damaged: {side}.bin is not what meta.json says", where=where, do=AGAIN)
+    return Shards(path, info, tokenizer_json)
+
+
+def _info(meta: bytes, where: str) -> ShardsInfo:
+    try:
+        version = msgspec.json.decode(meta, type=_Version).version
+        if version != FORMAT:
+            raise _aged(where, version)
+        return msgspec.json.decode(meta, type=ShardsInfo)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorpusError(f"is no folder of token shards: {error}", where=where) from None

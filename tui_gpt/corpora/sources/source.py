@@ -1,0 +1,362 @@
+"""A corpus as documents: a text file, a folder of them, the bundled text, the generated stories.
+
+A source is cheap to make; it reads when asked, a piece of a document at a time, as often as asked, and says by its
+digest whether its content is what it was. A plain text file is one document, whatever is in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+import xxhash
+
+from tui_gpt.corpora.sources.corpus_manifest import Manifest, read_manifest
+from tui_gpt.corpora.sources.digests import Digests
+from tui_gpt.corpora.sources.formats import Document, Layout, Piece, documents_of, is_single_document, read_pieces
+from tui_gpt.corpora.sources.locks import exclusive_lock
+from tui_gpt.corpora.sources.text_files import PACKED_SUFFIXES, Skipped, decode, list_text_files, read_error
+from tui_gpt.corpora.stories.generator import MEGABYTES, SEED, Story, generate_stories
+from tui_gpt.errors import CorpusError, reason
+
+Progress = Callable[[str, float | None], None]
+"""Called with what is being done and how much of it is (0 to 1), None where that is unknown. It may raise to cancel."""
+
+
+class Source(ABC):
+    """Text that can be trained on."""
+
+    name: str
+    description: str
+
+    def materialize(self, progress: Progress) -> None:  # noqa: B027
+        """Bring the text onto the disk, for a source that has to. Raises CorpusError."""
+
+    @abstractmethod
+    def pieces(self) -> Iterator[Piece]:
+        """The documents' text in parts of some 10⁶ characters, in an order that does not change.
+
+        Raises CorpusError for what is not text.
+        """
+
+    def documents(self) -> Iterator[Document]:
+        """Each document whole, with where it stands."""
+        return documents_of(self.pieces())
+
+    def beginning(self, characters: int) -> list[str]:
+        """The first documents, the last of them cut so that they hold `characters` in all; fewer where it ends."""
+        return _head(self.pieces(), characters)
+
+    def count(self) -> int:
+        """How many documents there are. What holds them one after another is read through."""
+        return sum(piece.begins for piece in self.pieces())
+
+    def count_is_cheap(self) -> bool:
+        """Whether `count` need not read the text."""
+        return False
+
+    @abstractmethod
+    def size_bytes(self) -> int:
+        """What the text takes on the disk as it lies there, packed or not."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """A digest of the content: the same text, the same digest, whatever it is called."""
+
+    def nats(self) -> Iterator[float] | None:
+        """-log p of each document where the text's probability is known exactly, else None."""
+        return None
+
+
+def _head(pieces: Iterable[Piece], characters: int) -> list[str]:
+    texts: list[str] = []
+    for piece in pieces:
+        if piece.begins:
+            texts.append("")
+        texts[-1] += piece.text[:characters]
+        characters -= len(piece.text)
+        if characters <= 0:
+            break
+    return texts
+
+
+class TextFile(Source):
+    """One file: a plain one is one document, one of records holds many."""
+
+    def __init__(
+        self, path: Path, name: str = "", description: str = "a text file", digests: Digests | None = None
+    ) -> None:
+        self.path, self.name, self.description = path, name or _stem(path), description
+        self._digests = digests or Digests(None)
+
+    def pieces(self) -> Iterator[Piece]:
+        return read_pieces(self.path)
+
+    def count(self) -> int:
+        return 1 if self.count_is_cheap() else super().count()
+
+    def count_is_cheap(self) -> bool:
+        return is_single_document(self.path, Layout())
+
+    def size_bytes(self) -> int:
+        return _size(self.path)
+
+    def digest(self) -> str:
+        return _marked(self.path, self._digests.of([self.path])[0])
+
+
+class Folder(Source):
+    """Every text file under a folder, or those that its `corpus.json` names."""
+
+    def __init__(
+        self, path: Path, name: str = "", description: str = "a folder of text files", digests: Digests | None = None
+    ) -> None:
+        self.path, self.name, self.description = path, name or path.name, description
+        self._digests = digests or Digests(None)
+
+    @cached_property
+    def manifest(self) -> Manifest | None:
+        """Raises CorpusError for one that is damaged."""
+        return read_manifest(self.path)
+
+    @property
+    def layout(self) -> Layout:
+        return self.manifest.layout if self.manifest else Layout()
+
+    def files(self, skipped: Skipped | None = None) -> list[Path]:
+        """Raises CorpusError for a folder without text."""
+        if self.manifest:
+            return [self.path / file for file in self.manifest.files]
+        found = list_text_files(self.path, skipped)
+        if not found:
+            raise CorpusError(
+                "holds no text files (.txt, .md, source code, .jsonl, .csv, .parquet; .gz or .zst)",
+                where=str(self.path),
+            )
+        return found
+
+    def pieces(self) -> Iterator[Piece]:
+        return (piece for file in self.files() for piece in read_pieces(file, self.layout))
+
+    def count(self) -> int:
+        if self.manifest and self.manifest.documents is not None:
+            return self.manifest.documents
+        return len(self.files()) if self.count_is_cheap() else super().count()
+
+    def count_is_cheap(self) -> bool:
+        if self.manifest and self.manifest.documents is not None:
+            return True
+        return all(is_single_document(file, self.layout) for file in self.files())
+
+    def size_bytes(self) -> int:
+        return sum(map(_size, self.files()))
+
+    def digest(self) -> str:
+        files = self.files()
+        parts = ["folder", *map(_marked, files, self._digests.of(files))]
+        if self.layout != Layout():
+            parts.append(msgspec.json.encode(self.layout).decode())
+        return xxhash.xxh3_128_hexdigest("\n".join(parts).encode())
+
+
+def _stem(path: Path) -> str:
+    """What a file is called without what says how it is read: `texts` for texts.jsonl.gz."""
+    return path.stem if path.suffix.lower() not in PACKED_SUFFIXES else Path(path.stem).stem
+
+
+def _marked(file: Path, digest: str) -> str:
+    """The same bytes as text and as records are two corpora."""
+    return digest if is_single_document(file, Layout()) else f"{digest}{file.suffix.lower()}"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise read_error(path, error) from None
+
+
+class Bundled(Source):
+    """A text that comes with the package."""
+
+    def __init__(self, name: str, description: str) -> None:
+        self.name, self.description = name, description
+
+    def _bytes(self) -> bytes:
+        return (resources.files("tui_gpt.corpora") / "data" / f"{self.name}.txt").read_bytes()
+
+    def size_bytes(self) -> int:
+        return len(self._bytes())
+
+    def pieces(self) -> Iterator[Piece]:
+        yield Piece(decode(self._bytes(), self.name), True, self.name)
+
+    def count_is_cheap(self) -> bool:
+        return True
+
+    def digest(self) -> str:
+        return xxhash.xxh3_128_hexdigest(self._bytes())
+
+
+class PythonTopics(Source):
+    """The prose of the installed Python's reference, a document for each topic of its help."""
+
+    def __init__(self, name: str, description: str) -> None:
+        self.name, self.description = name, description
+
+    def pieces(self) -> Iterator[Piece]:
+        from pydoc_data.topics import topics
+
+        return (Piece(text, True, f"{self.name}:{topic}") for topic, text in sorted(topics.items()))
+
+    def count_is_cheap(self) -> bool:
+        return True
+
+    def size_bytes(self) -> int:
+        return sum(len(piece.text.encode()) for piece in self.pieces())
+
+    def digest(self) -> str:
+        return xxhash.xxh3_128_hexdigest("\0".join(piece.text for piece in self.pieces()).encode())
+
+
+class Floor(msgspec.Struct, frozen=True, kw_only=True):
+    """What a generated text's own probability is, its ends of documents included: no model does better on average."""
+
+    megabytes: float
+    seed: int
+    documents: int
+    characters: int
+    bytes: int
+    nats: float
+
+    @property
+    def nats_per_character(self) -> float:
+        return self.nats / self.characters
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nats / math.log(2) / self.bytes
+
+
+class Stories(Source):
+    """Generated stories, kept in `cache` as JSON lines of text and nats once made, with their floor beside them.
+
+    They are a function of the generator's code, the size and the seed, and these are what the digest and the file's
+    name are made of: a changed generator writes anew.
+    """
+
+    def __init__(
+        self, name: str, description: str, cache: Path, megabytes: float = MEGABYTES, seed: int = SEED
+    ) -> None:
+        self.name, self.description = name, description
+        self.megabytes, self.seed = megabytes, seed
+        self.path = cache / f"stories-{self.digest()}.jsonl"
+        self._floor_file = self.path.with_suffix(".json")
+
+    @classmethod
+    def find_generated(cls, cache: Path) -> Iterator[Stories]:
+        """Those that lie in `cache`, made by this generator."""
+        for path in sorted(cache.glob("stories-*.json")):
+            with contextlib.suppress(OSError, msgspec.DecodeError):
+                floor = msgspec.json.decode(path.read_bytes(), type=Floor)
+                stories = cls("stories", "", cache, floor.megabytes, floor.seed)
+                if stories._floor_file == path:
+                    yield stories
+
+    def materialize(self, progress: Progress) -> None:
+        if self._is_made():
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            waiting = f"waiting for another process that writes {self.name}"
+            with exclusive_lock(self.path.with_suffix(".lock"), lambda: progress(waiting, None)):
+                if not self._is_made():
+                    self._write(progress)
+        except OSError as error:
+            raise CorpusError(
+                f"cannot be written: {reason(error)}",
+                where=str(self.path.parent),
+                do="Free some space, or move the cache with GPT_TUI_CACHE",
+            ) from None
+
+    def _is_made(self) -> bool:
+        return self.path.exists() and self._floor_file.exists()
+
+    def _write(self, progress: Progress) -> None:
+        encode = msgspec.json.Encoder().encode
+        partial = self.path.with_suffix(".partial")  # what a kill left is written over
+        total, characters, documents, told, nats = self.megabytes * 1e6, 0, 0, 0, 0.0
+        progress(f"writing {self.name}", 0.0)
+        with partial.open("wb") as file:
+            for story in generate_stories(self.megabytes, self.seed):
+                file.write(encode({"text": story.text, "nats": story.nats}) + b"\n")
+                characters += len(story.text)
+                documents += 1
+                nats += story.nats
+                if characters - told > min(total / 20, 1e7):
+                    told = characters
+                    progress(f"writing {self.name}", min(1.0, characters / total))
+        partial.replace(self.path)
+        floor = Floor(
+            megabytes=self.megabytes,
+            seed=self.seed,
+            documents=documents,
+            characters=characters,
+            bytes=characters,  # the stories are ASCII
+            nats=nats,
+        )
+        partial.write_bytes(msgspec.json.encode(floor))
+        partial.replace(self._floor_file)
+
+    def floor(self) -> Floor:
+        self.materialize(lambda *_: None)
+        try:
+            return msgspec.json.decode(self._floor_file.read_bytes(), type=Floor)
+        except (OSError, msgspec.DecodeError):
+            raise self._damaged(self._floor_file) from None
+
+    def _damaged(self, file: Path) -> CorpusError:
+        return CorpusError("is damaged", where=str(file), do="Delete it; it is made anew")
+
+    def _stories(self) -> Iterator[Story]:
+        decode_line = msgspec.json.Decoder(_Line).decode
+        self.materialize(lambda *_: None)
+        try:
+            with self.path.open("rb") as file:
+                for line in file:
+                    story = decode_line(line)
+                    yield Story(story.text, story.nats)
+        except (OSError, msgspec.DecodeError):
+            raise self._damaged(self.path) from None
+
+    def pieces(self) -> Iterator[Piece]:
+        return (Piece(story.text, True, f"{self.name}:{n}") for n, story in enumerate(self._stories(), 1))
+
+    def beginning(self, characters: int) -> list[str]:
+        """Told anew, so that they need not be made for it."""
+        return _head((Piece(story.text, True, "") for story in generate_stories(self.megabytes, self.seed)), characters)
+
+    def size_bytes(self) -> int:
+        return int(self.megabytes * 1e6)
+
+    def nats(self) -> Iterator[float]:
+        return (story.nats for story in self._stories())
+
+    def count(self) -> int:
+        return self.floor().documents
+
+    def digest(self) -> str:
+        package = resources.files("tui_gpt.corpora.stories")
+        code = b"".join((package / file).read_bytes() for file in ("generator.py", "plots.py", "grammar.py"))
+        return xxhash.xxh3_128_hexdigest(code + f"{self.megabytes} {self.seed}".encode())
+
+
+class _Line(msgspec.Struct):
+    text: str
+    nats: float

@@ -1,0 +1,199 @@
+"""Tokenizers made to order: `char`, `byte`, `bpe:N`, tiktoken's encodings, or a tokenizer.json from somewhere.
+
+Whatever the order, the result is a `tokenizer.json` read back (`tokenizer.py`): there is one way from a vocabulary to
+tokens. The `tokenizers` library trains, on all 256 bytes and with the end of text counted in N, and writes the file.
+`bpe:N` learns from at most half a gigabyte, taken evenly from the whole: more text changes little and costs minutes.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tui_gpt.corpora.sources.source import Progress
+from tui_gpt.corpora.sources.text_files import path_kind
+from tui_gpt.corpora.tokenizers.chunking import portable_pattern
+from tui_gpt.corpora.tokenizers.tokenizer import (
+    END_OF_TEXT,
+    GPT2_PATTERN,
+    Tokenizer,
+    bytes_to_unicode,
+    load_tokenizer,
+    parse_tokenizer,
+)
+from tui_gpt.errors import CorpusError
+
+if TYPE_CHECKING:
+    import tokenizers
+
+MIN_BPE, MAX_BPE = 257, 1_000_000
+BPE_CHARACTERS = 1 << 29
+FETCH_SECONDS = (10.0, 30.0)  # to connect, and between two answers
+TIKTOKEN = ("gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base")
+TRAINED_ON_TEXT = re.compile(r"char$|bpe:")
+ALLOWED = f"char, byte, bpe:N (such as bpe:1024), {', '.join(TIKTOKEN)}, or the path of a tokenizer.json"
+
+
+def check_tokenizer(spec: str) -> str:
+    """`spec` with a path made absolute, if it can be made into a tokenizer. Raises CorpusError otherwise."""
+    if spec in ("char", "byte", *TIKTOKEN):
+        return spec
+    if spec.startswith("bpe"):
+        size = re.fullmatch(r"bpe:([0-9]{1,9})", spec)
+        if size and MIN_BPE <= int(size[1]) <= MAX_BPE:
+            return f"bpe:{int(size[1])}"
+        raise CorpusError(
+            f"data.tokenizer = {spec!r} is not allowed",
+            do=f"Write bpe:N with N from {MIN_BPE} (256 bytes and the end of text) to {MAX_BPE:,}, such as bpe:1024",
+        )
+    if not spec.endswith(".json"):
+        raise CorpusError(f"data.tokenizer = {spec!r} is not known", do=f"Allowed: {ALLOWED}")
+    path = Path(spec).expanduser().absolute()
+    if path_kind(path) != "file":
+        raise CorpusError("there is no such tokenizer file", where=spec, do=f"Allowed: {ALLOWED}")
+    load_tokenizer(path).encode("a")  # which also compiles its pattern
+    return str(path)
+
+
+def make_tokenizer(spec: str, texts: Iterable[str], progress: Progress, size: int = 0) -> Tokenizer:
+    """The tokenizer that `spec` names; `texts` are read for `char` and `bpe:N` alone. Raises CorpusError.
+
+    texts: documents, or what `chunking.py` makes of them. size: about how long they are together, in characters.
+    """
+    spec = check_tokenizer(spec)
+    if spec == "char":
+        progress("collecting characters", None)
+        return _characters(texts)
+    if spec == "byte":
+        return from_ranks({bytes([byte]): byte for byte in range(256)})
+    if spec in TIKTOKEN:
+        progress(f"loading the vocabulary of {spec}", None)
+        return _of_tiktoken(spec)
+    if spec.startswith("bpe:"):
+        progress(f"training {spec}", None)
+        return _trained(int(spec.partition(":")[2]), islice(texts, 0, None, 1 + size // BPE_CHARACTERS))
+    return load_tokenizer(Path(spec))
+
+
+def _characters(texts: Iterable[str]) -> Tokenizer:
+    import numpy as np
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    found = np.zeros(sys.maxunicode + 1, dtype=bool)
+    for text in texts:
+        found[np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")] = True
+    if not found.any():
+        raise CorpusError("there is no text to take characters from")
+    vocab = {chr(code): id for id, code in enumerate(np.flatnonzero(found).tolist())}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unknown>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return _finished(tokenizer)
+
+
+def _trained(size: int, texts: Iterable[str]) -> Tokenizer:
+    from tokenizers import models, pre_tokenizers, trainers
+
+    tokenizer = _byte_level(models.BPE())
+    trainer = trainers.BpeTrainer(
+        vocab_size=size - 1,  # and the end of text
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return _finished(tokenizer)
+
+
+def _of_tiktoken(name: str) -> Tokenizer:
+    import tiktoken
+    from tiktoken import load
+
+    own = load.read_file
+    load.read_file = _fetched  # its own would wait for ever on a line that stalls
+    try:
+        encoding = tiktoken.get_encoding(name)
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors; a damaged download is a ValueError
+        raise CorpusError(
+            f"the vocabulary of {name} is not on this machine and cannot be fetched ({type(error).__name__})",
+            where=f"data.tokenizer = {name}",
+            do="Set TIKTOKEN_CACHE_DIR to a folder that holds it, or take one made here: bpe:4096, byte, char",
+        ) from None
+    finally:
+        load.read_file = own
+    return from_ranks(encoding._mergeable_ranks, {END_OF_TEXT: encoding.eot_token}, encoding._pat_str)
+
+
+def _fetched(blobpath: str) -> bytes:
+    """What is at an address, unless it stalls. Raises OSError."""
+    import requests
+
+    answer = requests.get(blobpath, timeout=FETCH_SECONDS)
+    answer.raise_for_status()
+    return answer.content
+
+
+def from_vocabulary(vocab: Path, merges: Path) -> Tokenizer:
+    """The tokenizer of GPT-2's two files, vocab.json and merges.txt. Raises CorpusError."""
+    from tokenizers import models
+
+    try:
+        model = models.BPE.from_file(str(vocab), str(merges))
+    except Exception as error:  # the library raises plain Exception
+        raise CorpusError(f"cannot be read with {merges.name} as a vocabulary: {error}", where=str(vocab)) from None
+    return _finished(_byte_level(model))
+
+
+def from_ranks(
+    ranks: dict[bytes, int], special: dict[str, int] | None = None, pattern: str = GPT2_PATTERN
+) -> Tokenizer:
+    """The byte-level BPE whose tokens have these ranks, which are their ids; the end of text is `special` or the next.
+
+    Ids that neither has, as OpenAI's later vocabularies leave some, are taken by tokens that no text gives.
+    """
+    from tokenizers import models
+
+    names = bytes_to_unicode()
+    name = {raw: "".join(names[byte] for byte in raw) for raw in ranks}
+    merges = [(name[left], name[right]) for left, right in derive_merges(ranks)]
+    vocab = {name[raw]: rank for raw, rank in ranks.items()}
+    special = special or {END_OF_TEXT: len(ranks)}
+    gaps = sorted({*range(max(special.values()))} - {*vocab.values(), *special.values()})
+    special = special | {f"<|unused_{id}|>": id for id in gaps}
+    among = {token: id for token, id in special.items() if id < max(vocab.values())}
+    tokenizer = _byte_level(models.BPE(vocab | among, merges), pattern)
+    return _finished(tokenizer, sorted(special, key=special.__getitem__))
+
+
+def derive_merges(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
+    """The merges that make each token longer than a byte, by rank: the two parts that lower ranks leave of it."""
+    return [_parts(raw, ranks) for raw in sorted(ranks, key=ranks.__getitem__) if len(raw) > 1]
+
+
+def _parts(raw: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
+    parts = [raw[i : i + 1] for i in range(len(raw))]
+    while len(parts) > 2:
+        pairs = [ranks.get(parts[i] + parts[i + 1], len(ranks)) for i in range(len(parts) - 1)]
+        i = pairs.index(min(pairs))
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+    return parts[0], parts[1]
+
+
+def _byte_level(model: tokenizers.models.BPE, pattern: str = GPT2_PATTERN) -> tokenizers.Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
+
+    tokenizer = Tokenizer(model)
+    whole = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern == GPT2_PATTERN)
+    split = pre_tokenizers.Split(Regex(portable_pattern(pattern)), "isolated")
+    tokenizer.pre_tokenizer = whole if pattern == GPT2_PATTERN else pre_tokenizers.Sequence([split, whole])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _finished(tokenizer: tokenizers.Tokenizer, special: Sequence[str] = (END_OF_TEXT,)) -> Tokenizer:
+    """With its special tokens, read back from the file that it writes. Those not in its vocabulary get the next ids."""
+    tokenizer.add_special_tokens(list(special))
+    return parse_tokenizer(tokenizer.to_str().encode())
