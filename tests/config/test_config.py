@@ -61,6 +61,10 @@ def test_every_field_has_help_and_a_description_of_what_is_allowed() -> None:
         ("model.n_embd=130", "not divisible by model.n_head = 4. Try model.n_embd = 132"),
         ("model.n_kv_head=3", "not divisible by model.n_kv_head"),
         ("preset=huge", "Presets: pico"),
+        ("data.tokenizer=bananas", "Allowed: char, byte, bpe:N with N from 257 to 1,000,000, gpt2, "),
+        ("data.tokenizer=bpe:256", 'data.tokenizer = "bpe:256" is not allowed'),
+        ("data.tokenizer=bpe", "or the path of a tokenizer.json"),
+        ("data.tokenizer=", "is not allowed"),
     ],
 )
 def test_a_wrong_override_is_refused_with_what_to_do(assignment: str, says: str) -> None:
@@ -72,6 +76,14 @@ def test_a_wrong_override_is_refused_with_what_to_do(assignment: str, says: str)
 def test_an_odd_head_width_is_refused_for_rope() -> None:
     with pytest.raises(ConfigError, match="RoPE turns channels in pairs"):
         build({"model": {"n_embd": 12, "n_head": 4}})
+
+
+def test_a_tokenizer_is_checked_by_its_name_alone() -> None:
+    names = ["char", "byte", "bpe:257", "bpe:1000000", "gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base"]
+    for name in [*names, "absent/tokenizer.json"]:
+        assert build({"data": {"tokenizer": name}}).data.tokenizer == name
+    with pytest.raises(ConfigError, match="tokenizer = 7 is not allowed"):
+        build({"data": {"tokenizer": 7}})
 
 
 def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args, get_type_hints
@@ -30,6 +30,8 @@ class Field:
     bounds: str
     resumable: bool
     annotation: Any
+    check: Callable[[Any], bool] | None = None
+    checked_values: str = ""
 
     @property
     def section(self) -> str:
@@ -42,15 +44,18 @@ class Field:
     @property
     def allowed(self) -> str:
         """What may stand here, in words: `a whole number, 1 to 512`."""
-        words = {
-            "int": "a whole number",
-            "float": "a number",
-            "bool": "true or false",
-            "text": "text",
-            "texts": "a list of texts",
-            "choice": " or ".join(self.choices),
-            "duration": 'a whole number of steps, "3 epochs", "50M tokens" or "30 minutes"',
-        }[self.kind]
+        words = (
+            self.checked_values
+            or {
+                "int": "a whole number",
+                "float": "a number",
+                "bool": "true or false",
+                "text": "text",
+                "texts": "a list of texts",
+                "choice": " or ".join(self.choices),
+                "duration": 'a whole number of steps, "3 epochs", "50M tokens" or "30 minutes"',
+            }[self.kind]
+        )
         return f"{words}, {self.bounds}" if self.bounds else words
 
     def convert(self, value: Any, where: str = "") -> Any:
@@ -60,7 +65,10 @@ class Field:
         try:
             if isinstance(value, float) and not math.isfinite(value):
                 raise msgspec.ValidationError("not finite")
-            return msgspec.convert(value, self.annotation)
+            converted = msgspec.convert(value, self.annotation)
+            if self.check is not None and not self.check(converted):
+                raise msgspec.ValidationError("refused by the field's own check")
+            return converted
         except msgspec.ValidationError:
             raise ConfigError(
                 f"{self.key} = {format_value(value)} is not allowed",
@@ -104,6 +112,7 @@ def _walk(section: type[Section], prefix: str) -> Iterator[Field]:
             yield from _walk(annotation, f"{info.name}.")
             continue
         meta: msgspec.Meta = annotation.__metadata__[0]
+        extra = meta.extra or {}
         default = info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
         kind, choices = _kind(annotation)
         yield Field(
@@ -111,11 +120,13 @@ def _walk(section: type[Section], prefix: str) -> Iterator[Field]:
             kind=kind,
             default=default,
             help=meta.description or "",
-            unit=(meta.extra or {})["unit"],
+            unit=extra["unit"],
             choices=choices,
             bounds=_bounds(meta),
-            resumable=(meta.extra or {})["resumable"],
+            resumable=extra["resumable"],
             annotation=annotation,
+            check=extra["check"],
+            checked_values=extra["allowed"],
         )
 
 

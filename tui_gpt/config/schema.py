@@ -8,9 +8,12 @@ run may not change it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
+
+from tui_gpt.config import tokenizer_names
 
 
 def setting(
@@ -23,9 +26,15 @@ def setting(
     min_length: int | None = None,
     unit: str = "",
     resumable: bool = False,
+    check: Callable[[Any], bool] | None = None,
+    allowed: str = "",
 ) -> msgspec.Meta:
-    """The metadata of one field: bounds as msgspec checks them, and what the form shows beside it."""
-    extra: dict[str, Any] = {"unit": unit, "resumable": resumable}
+    """Return the metadata of a field.
+
+    The bounds are checked by msgspec. check: an additional condition on a value of the right type; allowed: the values
+    that it accepts, in words. resumable: a resumed run may change the field.
+    """
+    extra: dict[str, Any] = {"unit": unit, "resumable": resumable, "check": check, "allowed": allowed}
     bounds: dict[str, Any] = {"ge": ge, "gt": gt, "le": le, "lt": lt, "min_length": min_length}
     return msgspec.Meta(description=help, extra=extra, **bounds)
 
@@ -66,7 +75,12 @@ class DataConfig(Section, frozen=True):
         str, setting("a name, a text file, a folder, or a mixture: 0.7 stories + 0.3 verdict", min_length=1)
     ] = "stories"
     tokenizer: Annotated[
-        str, setting("char, byte, bpe:N (trained on the corpus), gpt2, cl100k_base, …, a tokenizer.json", min_length=1)
+        str,
+        setting(
+            "char, byte, bpe:N (trained on the corpus), gpt2, cl100k_base, …, a tokenizer.json",
+            check=tokenizer_names.is_tokenizer_name,
+            allowed=tokenizer_names.ALLOWED,
+        ),
     ] = "bpe:1024"
     mode: Annotated[
         Literal["windows", "sliding", "random", "packed"],

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tui_gpt.config.tokenizer_names import ALLOWED, TIKTOKEN_ENCODINGS, is_tokenizer_name
 from tui_gpt.corpora.sources.source import Progress
 from tui_gpt.corpora.sources.text_files import path_kind
 from tui_gpt.corpora.tokenizers.chunking import portable_pattern
@@ -30,31 +31,23 @@ from tui_gpt.errors import CorpusError
 if TYPE_CHECKING:
     import tokenizers
 
-MIN_BPE, MAX_BPE = 257, 1_000_000
 BPE_CHARACTERS = 1 << 29
 FETCH_SECONDS = (10.0, 30.0)  # to connect, and between two answers
-TIKTOKEN = ("gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base")
+
 TRAINED_ON_TEXT = re.compile(r"char$|bpe:")
-ALLOWED = f"char, byte, bpe:N (such as bpe:1024), {', '.join(TIKTOKEN)}, or the path of a tokenizer.json"
 
 
 def check_tokenizer(spec: str) -> str:
     """`spec` with a path made absolute, if it can be made into a tokenizer. Raises CorpusError otherwise."""
-    if spec in ("char", "byte", *TIKTOKEN):
-        return spec
-    if spec.startswith("bpe"):
-        size = re.fullmatch(r"bpe:([0-9]{1,9})", spec)
-        if size and MIN_BPE <= int(size[1]) <= MAX_BPE:
-            return f"bpe:{int(size[1])}"
-        raise CorpusError(
-            f"data.tokenizer = {spec!r} is not allowed",
-            do=f"Write bpe:N with N from {MIN_BPE} (256 bytes and the end of text) to {MAX_BPE:,}, such as bpe:1024",
-        )
+    if not is_tokenizer_name(spec):
+        raise CorpusError(f"unknown tokenizer {spec!r}", do=f"Allowed: {ALLOWED}")
+    if spec.startswith("bpe:"):
+        return f"bpe:{int(spec.removeprefix('bpe:'))}"
     if not spec.endswith(".json"):
-        raise CorpusError(f"data.tokenizer = {spec!r} is not known", do=f"Allowed: {ALLOWED}")
+        return spec
     path = Path(spec).expanduser().absolute()
     if path_kind(path) != "file":
-        raise CorpusError("there is no such tokenizer file", where=spec, do=f"Allowed: {ALLOWED}")
+        raise CorpusError("no such tokenizer file", where=spec, do=f"Allowed: {ALLOWED}")
     load_tokenizer(path).encode("a")  # which also compiles its pattern
     return str(path)
 
@@ -70,7 +63,7 @@ def make_tokenizer(spec: str, texts: Iterable[str], progress: Progress, size: in
         return _characters(texts)
     if spec == "byte":
         return from_ranks({bytes([byte]): byte for byte in range(256)})
-    if spec in TIKTOKEN:
+    if spec in TIKTOKEN_ENCODINGS:
         progress(f"loading the vocabulary of {spec}", None)
         return _of_tiktoken(spec)
     if spec.startswith("bpe:"):
