@@ -93,7 +93,7 @@ def test_find_batch_prints_every_size_what_ended_it_and_overrides_that_train_tak
     assert ["4", "2", "10.0", "102,400", "3.00", "GiB"] in rows and ["8", "1", "–", "does", "not", "fit", "–"] in rows
     assert "a [card], bf16, compiled, 4 threads" in printed and "something was left out" in printed
     assert "ended at 4, by memory: micro_batch_size 8 runs out of memory" in printed
-    assert f"{SEARCHED.overrides} (the step stays: 2,048 tokens a step)" in printed
+    assert f"{SEARCHED.overrides} (same step: 2,048 tokens)" in printed
     override({}, SEARCHED.overrides.split())
     found = json.loads(CliRunner().invoke(cli, [*command, "--json"]).stdout)
     assert found["ended_by"] == "memory" and found["sizes"][1]["tokens_per_second"] is None
@@ -123,7 +123,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
         (["nonsense=1"], "nonsense"),
         (["training.device=cuda:7"], "cuda:7"),
         (["training.precision=fp16", "training.device=cpu", "data.corpus=tiny"], "needs a GPU"),
-        (["--find-batch", "--steps", "5"], "--steps does not go with --find-batch"),
+        (["--find-batch", "--steps", "5"], "--steps cannot be used with --find-batch"),
     ],
 )
 def test_a_mistake_is_refused_with_exit_code_2(tmp_path: Path, arguments: list[str], says: str) -> None:

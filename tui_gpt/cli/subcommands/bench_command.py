@@ -1,17 +1,16 @@
-"""`gpt-tui bench`: how fast a config would train on this machine, what holds it back, and which micro-batch is best."""
+"""`gpt-tui bench`: measure how fast a config trains on this machine and which micro-batch size is fastest."""
 
 from __future__ import annotations
 
 import os
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from tui_gpt import hardware, launch
 from tui_gpt.cli.options import Workspace, command, json_option, print_json
 from tui_gpt.cli.progress import progress_reporter
 from tui_gpt.cli.subcommands.train import resolve_corpus_path
+from tui_gpt.cli.tables import Column, print_table
 from tui_gpt.cli.torch_process import call_torch_process
 from tui_gpt.config import build, load_config, override, set_key
 from tui_gpt.corpora import prepare
@@ -23,8 +22,8 @@ from tui_gpt.run.messages import BatchSearch, Bench, Measured
 @command("bench")
 @click.option("--config", "config", default="", metavar="PRESET|FILE", help="A preset or a TOML file (default: pico).")
 @click.option("--corpus", metavar="NAME|PATH", help="A corpus, text file or folder (default: stories).")
-@click.option("--steps", type=click.IntRange(2), help="Steps to measure (default: up to 50, or what 20 s hold).")
-@click.option("--find-batch", is_flag=True, help="Find the largest micro_batch_size that fits, and the fastest.")
+@click.option("--steps", type=click.IntRange(2), help="Steps to measure (default: up to 50 within 20 s).")
+@click.option("--find-batch", is_flag=True, help="Find the largest and the fastest micro_batch_size that fit.")
 @json_option
 @click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
 def bench_command(
@@ -36,25 +35,25 @@ def bench_command(
     as_json: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Measure training as it would run, on its corpus: speed, memory, checkpoints, and what bounds it.
+    """Measure training speed, memory use and checkpoints of a config on its corpus, and what limits the speed.
 
-    No run is made, and nothing is kept but the prepared corpus.
+    No run is created; only the prepared corpus is kept.
     """
     if find_batch and steps is not None:
-        raise ConfigError("--steps does not go with --find-batch", where="command line", do="Leave one of them out")
-    asked = override(load_config(config) if config else {}, overrides)
+        raise ConfigError("--steps cannot be used with --find-batch", where="command line", do="Use one of them")
+    settings = override(load_config(config) if config else {}, overrides)
     if corpus:
-        set_key(asked, "data.corpus", resolve_corpus_path(corpus))
-    asked = launch.checked(asked, workspace.corpus)
-    plan = build(asked)
-    _choose_card(workspace, plan.training.device)
+        set_key(settings, "data.corpus", resolve_corpus_path(corpus))
+    settings = launch.checked(settings, workspace.corpus)
+    resolved = build(settings)
+    _choose_gpu(workspace, resolved.training.device)
     with progress_reporter() as progress:
-        prepare(plan.data, workspace.corpus, progress)  # here, so that its memory is not counted as training's
+        prepare(resolved.data, workspace.corpus, progress)  # in this process, so that its memory is not measured
         entry = "tui_gpt.training.bench:" + ("find_batch" if find_batch else "measure")
-        place = str(workspace.corpus)
+        corpus_dir = str(workspace.corpus)
         measured: Measured = call_torch_process(
             entry,
-            *([asked, place] if find_batch else [asked, place, str(workspace.path), steps or 0]),
+            *([settings, corpus_dir] if find_batch else [settings, corpus_dir, str(workspace.path), steps or 0]),
             kind=BatchSearch if find_batch else Bench,
             mistake=RunError,
             where="bench",
@@ -69,79 +68,76 @@ def bench_command(
         _print_bench(measured)
 
 
-def _choose_card(workspace: Workspace, device: str) -> None:
-    """The card that a run would get, visible alone to the process that measures; live runs are warned of."""
+def _choose_gpu(workspace: Workspace, device: str) -> None:
+    """Show the measuring process only the GPU that a run would use, and warn of live runs."""
     live = [folder.id for folder in folders.runs_in(workspace.runs) if folder.is_locked()]
     if live:
-        click.echo(f"{', '.join(live)} is live: what it computes slows what is measured", err=True)
-    card = hardware.choose_gpu(device, hardware.gpus(), folders.cards_in_use(workspace.runs))
-    if card is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = card.uuid
+        verb = "is" if len(live) == 1 else "are"
+        click.echo(f"warning: {', '.join(live)} {verb} live and will slow down the measurement", err=True)
+    gpu = hardware.choose_gpu(device, hardware.gpus(), folders.cards_in_use(workspace.runs))
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
 
 
-def _print_bench(found: Bench) -> None:
-    table = _facts(found)
-    table.add_row("step", f"{_step(found)}, {found.tokens_per_step:,} tokens")
-    table.add_row("speed", f"{found.tokens_per_second:,.0f} tokens/s, the median of {found.steps} steps")
-    spread = f"(5 %: {found.step_p5_ms:,.1f}, 95 %: {found.step_p95_ms:,.1f})"
-    table.add_row("step time", f"{found.step_p50_ms:,.1f} ms {spread}")
-    peak = f"{found.peak_flops_per_second / 1e12:,.2f} TFLOP/s, {found.peak_source}"
-    table.add_row("MFU", f"{found.mfu:.1%} of {peak}")
-    memory = f"{_gib(found.memory_peak_bytes)} at the peak, of {_gib(found.memory_limit_bytes)} to be had"
-    table.add_row("memory", memory)
-    shares = f"{found.data_wait_share:.1%} waiting for data, {found.optimizer_share:.1%} in the optimiser"
-    table.add_row("of the time", shares)
-    written = "not written" if found.checkpoint_write_ms is None else f"written in {found.checkpoint_write_ms:,.0f} ms"
-    stall = f"training waits {found.checkpoint_stall_ms:,.1f} ms for the copy, {written} meanwhile"
-    table.add_row("checkpoint", f"{found.checkpoint_bytes / 2**20:,.1f} MiB; {stall}")
-    table.add_row("generation", f"{found.generation_tokens_per_second:,.0f} tokens/s, one text at a time")
-    _print(table, found)
-    click.echo(f"\n{found.verdict}")
-
-
-def _print_search(found: BatchSearch) -> None:
-    _print(_facts(found), found)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("micro_batch_size", "accumulation_steps", "ms a pass", "tokens/s", "memory"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for size in found.sizes:
-        cost = ["–", "does not fit", "–"]
-        if size.pass_ms is not None and size.tokens_per_second is not None and size.memory_peak_bytes is not None:
-            cost = [f"{size.pass_ms:,.1f}", f"{size.tokens_per_second:,.0f}", _gib(size.memory_peak_bytes)]
-        table.add_row(f"{size.micro_batch_size:,}", f"{size.accumulation_steps:,}", *cost)
-    click.echo()
-    Console().print(table)
-    click.echo(f"\nThe search ended at {found.largest_micro_batch_size:,}, by {found.ended_by}: {found.reason}.")
-    step = f"{found.tokens_per_step:,} tokens a step"
-    if found.overrides == found.overrides_keeping_step:
-        click.echo(f"Fastest, with the least memory: {found.overrides} (the step stays: {step})")
-        return
-    click.echo(f"Fastest, with the least memory: {found.overrides} (another step: {step})")
-    click.echo(f"Fastest with the config's step: {found.overrides_keeping_step}")
-
-
-def _facts(found: Measured) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    how = "compiled" if found.compiled else "not compiled"
-    threads = "1 thread" if found.threads == 1 else f"{found.threads} threads"
-    table.add_row("device", f"{found.device}, {found.precision}, {how}, {threads}")
-    table.add_row(
-        "model", f"{found.preset}: {found.parameters:,} parameters, context of {found.context_length:,} tokens"
+def _print_bench(result: Bench) -> None:
+    step = f"{result.micro_batch_size:,} sequences × {result.accumulation_steps:,}"
+    spread = f"(5 %: {result.step_p5_ms:,.1f}, 95 %: {result.step_p95_ms:,.1f})"
+    peak = f"{result.peak_flops_per_second / 1e12:,.2f} TFLOP/s, {result.peak_source}"
+    written = (
+        "not written"
+        if result.checkpoint_write_ms is None
+        else f"written in the background in {result.checkpoint_write_ms:,.0f} ms"
     )
-    table.add_row("corpus", found.corpus)
-    return table
+    rows = [
+        ("step", f"{step}, {result.tokens_per_step:,} tokens"),
+        ("speed", f"{result.tokens_per_second:,.0f} tokens/s, median of {result.steps} steps"),
+        ("step time", f"{result.step_p50_ms:,.1f} ms {spread}"),
+        ("MFU", f"{result.mfu:.1%} of {peak}"),
+        ("memory", f"{_gib(result.memory_peak_bytes)} peak of {_gib(result.memory_limit_bytes)} available"),
+        ("time spent", f"{result.data_wait_share:.1%} waiting for data, {result.optimizer_share:.1%} in the optimiser"),
+        (
+            "checkpoint",
+            f"{result.checkpoint_bytes / 2**20:,.1f} MiB; stalls training for"
+            f" {result.checkpoint_stall_ms:,.1f} ms, {written}",
+        ),
+        ("generation", f"{result.generation_tokens_per_second:,.0f} tokens/s, batch of one"),
+    ]
+    _print_facts(result, rows)
+    click.echo(f"\n{result.verdict}")
 
 
-def _print(table: Table, found: Measured) -> None:
-    for note in found.notes:
-        table.add_row("note", note)
-    Console(markup=False, highlight=False).print(table)
+def _print_search(result: BatchSearch) -> None:
+    _print_facts(result, [])
+    click.echo()
+    titles = ("micro_batch_size", "accumulation_steps", "ms/pass", "tokens/s", "memory")
+    rows = []
+    for size in result.sizes:
+        cells = ["–", "does not fit", "–"]
+        if size.pass_ms is not None and size.tokens_per_second is not None and size.memory_peak_bytes is not None:
+            cells = [f"{size.pass_ms:,.1f}", f"{size.tokens_per_second:,.0f}", _gib(size.memory_peak_bytes)]
+        rows.append([f"{size.micro_batch_size:,}", f"{size.accumulation_steps:,}", *cells])
+    print_table([Column(title, "right") for title in titles], rows)
+    click.echo(f"\nThe search ended at {result.largest_micro_batch_size:,}, by {result.ended_by}: {result.reason}.")
+    if result.overrides == result.overrides_keeping_step:
+        click.echo(f"Fastest, with the least memory: {result.overrides} (same step: {result.tokens_per_step:,} tokens)")
+        return
+    click.echo(f"Fastest, with the least memory: {result.overrides} (new step: {result.tokens_per_step:,} tokens)")
+    click.echo(f"Fastest with the config's step: {result.overrides_keeping_step}")
 
 
-def _step(found: Bench) -> str:
-    return f"{found.micro_batch_size:,} sequences × {found.accumulation_steps:,}"
+def _print_facts(result: Measured, rows: list[tuple[str, str]]) -> None:
+    """Print what was measured, then `rows`, then the notes."""
+    compiled = "compiled" if result.compiled else "not compiled"
+    threads = "1 thread" if result.threads == 1 else f"{result.threads} threads"
+    model = f"{result.preset}: {result.parameters:,} parameters, context of {result.context_length:,} tokens"
+    facts = [
+        ("device", f"{result.device}, {result.precision}, {compiled}, {threads}"),
+        ("model", model),
+        ("corpus", result.corpus),
+        *rows,
+        *(("note", note) for note in result.notes),
+    ]
+    print_table([Column(), Column(wraps=True)], facts)
 
 
 def _gib(size_bytes: int) -> str:

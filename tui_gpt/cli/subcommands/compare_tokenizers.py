@@ -1,4 +1,4 @@
-"""`gpt-tui corpus compare-tokenizers`: a table, and the bytes that a token stands for as bars."""
+"""`gpt-tui corpus compare-tokenizers`: a table of tokenizers, with bytes per token also as bars."""
 
 from __future__ import annotations
 
@@ -9,59 +9,47 @@ import click
 from tui_gpt.cli.options import Workspace, command, json_option, print_json
 from tui_gpt.cli.progress import progress_reporter
 from tui_gpt.cli.subcommands.train import resolve_corpus_path
+from tui_gpt.cli.tables import Column, print_table
 from tui_gpt.corpora import check_corpus
 from tui_gpt.corpora.tokenizers.tokenizer_comparison import TOKENIZERS, TokenizerStats, compare_tokenizers
 
-BAR, LONGEST, WIDTH = 12, 20, 120
+BAR_WIDTH, MAX_TOKEN_WIDTH = 12, 20
 
 
 @command("compare-tokenizers")
 @click.argument("corpus", metavar="NAME|PATH")
-@click.option("--tokenizers", default=",".join(TOKENIZERS), show_default=True, help="What to compare, with commas.")
+@click.option("--tokenizers", default=",".join(TOKENIZERS), show_default=True, help="Tokenizers, separated by commas.")
 @json_option
 def compare_tokenizers_command(workspace: Workspace, corpus: str, tokenizers: str, as_json: bool) -> None:
-    """How long the text becomes under each of several tokenizers."""
+    """Compare how many tokens a corpus becomes under several tokenizers."""
     specs = [spec.strip() for spec in tokenizers.split(",") if spec.strip()]
+    corpus = check_corpus(resolve_corpus_path(corpus), workspace.corpus)
     with progress_reporter() as progress:
-        found = compare_tokenizers(
-            check_corpus(resolve_corpus_path(corpus), workspace.corpus), specs, workspace.corpus, progress
-        )
+        stats = compare_tokenizers(corpus, specs, workspace.corpus, progress)
     if as_json:
-        print_json(found)
+        print_json(stats)
         return
-    _print_table(found)
+    most = max(each.bytes_per_token for each in stats)
+    titles = ("vocabulary", "unused", "tokens", "tokens/word", "bytes/token")
+    columns = [Column("tokenizer"), *(Column(title, "right") for title in titles), Column()]
+    columns += [Column("longest", wraps=True), Column("rarest", wraps=True)]
+    print_table(columns, [_cells(each, most) for each in stats])
 
 
-def _print_table(found: list[TokenizerStats]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    most = max(each.bytes_per_token for each in found)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("tokenizer", no_wrap=True)
-    for heading in ("vocabulary", "unused", "tokens", "tokens/word", "bytes/token"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("", "longest", "rarest"):
-        table.add_column(heading)
-    for each in found:
-        table.add_row(
-            Path(each.tokenizer).name,
-            f"{each.vocab_size:,}",
-            f"{each.unused:,}",
-            f"{each.tokens:,}",
-            f"{each.tokens_per_word:.2f}",
-            f"{each.bytes_per_token:.2f}",
-            Text("█" * max(1, round(each.bytes_per_token / most * BAR))),
-            Text(_shown(each.longest[0])),
-            Text(" ".join(map(_shown, each.rarest[:3]))),
-        )
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH
-    console.print(table)
+def _cells(stats: TokenizerStats, most_bytes_per_token: float) -> list[str]:
+    return [
+        Path(stats.tokenizer).name,
+        f"{stats.vocab_size:,}",
+        f"{stats.unused:,}",
+        f"{stats.tokens:,}",
+        f"{stats.tokens_per_word:.2f}",
+        f"{stats.bytes_per_token:.2f}",
+        "█" * max(1, round(stats.bytes_per_token / most_bytes_per_token * BAR_WIDTH)),
+        _quote(stats.longest[0]),
+        " ".join(map(_quote, stats.rarest[:3])),
+    ]
 
 
-def _shown(token: str) -> str:
-    """In quotes, so that blanks and control characters can be told."""
-    return repr(token if len(token) <= LONGEST else token[: LONGEST - 1] + "…")
+def _quote(token: str) -> str:
+    """Return the token in quotes, so that blanks and control characters show, shortened if it is long."""
+    return repr(token if len(token) <= MAX_TOKEN_WIDTH else token[: MAX_TOKEN_WIDTH - 1] + "…")

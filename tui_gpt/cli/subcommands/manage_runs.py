@@ -7,12 +7,11 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from tui_gpt.checkpoints import manifest
 from tui_gpt.cli.follow import format_duration, format_number, sanitize
 from tui_gpt.cli.options import Workspace, command, json_option, print_json
+from tui_gpt.cli.tables import Column, print_table
 from tui_gpt.errors import RunError, UserError
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
@@ -29,22 +28,21 @@ def runs_command(workspace: Workspace, as_json: bool) -> None:
     if not rows:
         click.echo(f"no runs in {workspace.runs}; gpt-tui train starts one", err=True)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("run", "state"):
-        table.add_column(title, no_wrap=True)
-    for title in ("step", "loss", "val loss", "time", "size"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            row["run"],
-            row["state"],
-            f"{row['step']:,}" + (f"/{row['total_steps']:,}" if row["total_steps"] else ""),
-            format_number(row["loss"]),
-            format_number(row["val_loss"]),
-            format_duration(row["elapsed_seconds"]),
-            f"{row['size_bytes'] / 2**20:,.1f} MiB",
-        )
-    Console().print(table)
+    columns = [Column("run", wraps=True), Column("state", wraps=True)]
+    columns += [Column(title, "right") for title in ("step", "loss", "val loss", "time", "size")]
+    print_table(columns, [_cells(row) for row in rows])
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [
+        row["run"],
+        sanitize(row["state"]),
+        f"{row['step']:,}" + (f"/{row['total_steps']:,}" if row["total_steps"] else ""),
+        format_number(row["loss"]),
+        format_number(row["val_loss"]),
+        format_duration(row["elapsed_seconds"]),
+        f"{row['size_bytes'] / 2**20:,.1f} MiB",
+    ]
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
