@@ -17,6 +17,7 @@ COMMANDS = {
     "stop": "run_control",
     "runs": "manage_runs",
     "status": "manage_runs",
+    "plot": "plot",
     "delete": "manage_runs",
     "rename": "manage_runs",
     "sample": "sample",
