@@ -1,7 +1,7 @@
 """Text in, token shards out. No torch here.
 
 The rooms: `sources` finds, fetches and reads text; `stories` generates it; `cleaning` makes a clean copy of a corpus;
-`tokenizers` turns text into tokens; `shards` prepares tokens for training. Names are imported when first used, so that
+`tokenizers` turns text into tokens; `shards` prepares tokens for training. Names are imported on first use, so that
 listing corpora loads neither numpy nor a tokenizer library.
 """
 

@@ -139,7 +139,7 @@ def test_what_is_no_text_is_left_out_with_its_reason(corpus: Path) -> None:
     write(corpus, "picture.png", b"x")
     texts, report = cleaned(corpus)
     assert texts == [prose(1), prose(2), prose(3)]
-    assert step(report, "encoding").removed == 2 and report.files_left_out == {"not text by its name": 1}
+    assert step(report, "encoding").removed == 2 and report.files_left_out == {"not a text file": 1}
     where = {example.where: example.what for example in step(report, "encoding").examples}
     assert "not a JSON object" in where[str(corpus / "raw" / "b.jsonl:2")]
     assert "binary" in where[str(corpus / "raw" / "binary.txt")]
@@ -260,10 +260,10 @@ def test_a_report_says_what_cleaning_would_do_and_does_nothing(corpus: Path) -> 
 
 def test_a_taken_or_unsafe_name_an_unknown_step_and_an_empty_result_are_one_clear_line(corpus: Path) -> None:
     write(corpus, "a.txt", "short")
-    assert "exists already" in refusal(clean, "raw", corpus, nothing, DEFAULT_STEPS, "raw")
-    assert "cannot be a corpus name" in refusal(clean, "raw", corpus, nothing, DEFAULT_STEPS, "../../x")
-    assert "no step is called polish" in refusal(check_steps, "exact,polish")
-    assert "nothing of raw is left" in refusal(clean, "raw", corpus, nothing, DEFAULT_STEPS)
+    assert "already exists" in refusal(clean, "raw", corpus, nothing, DEFAULT_STEPS, "raw")
+    assert "invalid corpus name" in refusal(clean, "raw", corpus, nothing, DEFAULT_STEPS, "../../x")
+    assert "unknown step polish" in refusal(check_steps, "exact,polish")
+    assert "cleaning drops all of raw" in refusal(clean, "raw", corpus, nothing, DEFAULT_STEPS)
     assert sorted(path.name for path in corpus.iterdir()) == [".cache", "raw"]
 
 

@@ -216,7 +216,7 @@ from pathlib import Path
 from tui_gpt.config import DataConfig
 from tui_gpt.corpora import prepare
 from tui_gpt.corpora.shards import encoding
-encoding.KEEP_CHARACTERS = 1 << 20
+encoding.SYNC_CHARACTERS = 1 << 20
 die = lambda words, done: os.kill(os.getpid(), signal.SIGKILL) if (done or 0) > 0.6 else None
 prepare(DataConfig(corpus="long", tokenizer="char"), Path(sys.argv[1]), die)
 """
@@ -281,9 +281,9 @@ def test_a_mixture_is_one_set_of_shards_that_says_whose_tokens_are_whose(corpus,
     [
         ("0.5 books + 0.5 missing", "missing"),
         ("0.5 books + 0.5 books", "twice"),
-        ("1 books + 0.0001 tiny", "under a thousandth"),
-        ("0 books + 0 tiny", "under a thousandth"),
-        ("books + tiny", "no corpus"),
+        ("1 books + 0.0001 tiny", "less than 0.001 of"),
+        ("0 books + 0 tiny", "less than 0.001 of"),
+        ("books + tiny", "unknown corpus"),
     ],
 )
 def test_a_mixture_that_cannot_be_is_refused_in_one_line(corpus, folder, reference, said):
@@ -379,7 +379,7 @@ def test_shards_of_another_version_or_type_are_refused(corpus, folder, change, s
 
 def test_a_folder_that_holds_no_shards_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(CorpusError, match="no folder of token shards"):
+        with pytest.raises(CorpusError, match="not a folder of token shards"):
             open_shards(path)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tui_gpt.corpora.shards import splitting
 from tui_gpt.corpora.shards.shard_files import HEADER_BYTES, ShardsWriter
-from tui_gpt.corpora.shards.splitting import assign_splits, document_ends, hold_out, split
+from tui_gpt.corpora.shards.splitting import assign_splits, document_ends, hold_out, write_splits
 from tui_gpt.corpora.tokenizers.build import make_tokenizer
 
 many = st.lists(st.integers(1, 5000), min_size=2, max_size=400).map(np.array)
@@ -55,7 +55,7 @@ def test_tokens_go_to_their_sides_in_order_whatever_the_block(tmp_path, monkeypa
     with (tmp_path / "train").open("w+b") as train_file, (tmp_path / "val").open("w+b") as val_file:
         train, val = ShardsWriter(train_file, tokenizer), ShardsWriter(val_file, tokenizer)
         (side,) = assign_splits(ends, [len(texts)], 0.3)
-        split(tmp_path / "tokens", [side], train, val, lambda *_: None)
+        write_splits(tmp_path / "tokens", [side], train, val, lambda *_: None)
         for writer, file, chosen in ((train, train_file, ~side.held_out), (val, val_file, side.held_out)):
             file.seek(HEADER_BYTES)
             expected = tokenizer.encode_joined(

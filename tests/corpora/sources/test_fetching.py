@@ -65,7 +65,7 @@ def test_what_was_fetched_is_not_fetched_again_and_what_is_damaged_is(corpus: Pa
     (tmp_path / "mirror").rename(tmp_path / "gone")
     assert fetch(plan_fetch("gutenberg:84"), corpus, nothing) == folder
     (folder / "pg84.txt").write_text("cut")
-    assert "the mirror does not have it" in refusal(fetch, plan_fetch("gutenberg:84"), corpus, nothing)
+    assert "not found on the mirror" in refusal(fetch, plan_fetch("gutenberg:84"), corpus, nothing)
     (tmp_path / "gone").rename(tmp_path / "mirror")
     fetch(plan_fetch("gutenberg:84"), corpus, nothing)
     assert (folder / "pg84.txt").read_text() == BOOKS["84"]
@@ -73,7 +73,7 @@ def test_what_was_fetched_is_not_fetched_again_and_what_is_damaged_is(corpus: Pa
 
 def test_a_fetch_that_fails_leaves_nothing_that_could_be_taken_for_a_corpus(corpus: Path) -> None:
     refusal(fetch, plan_fetch("gutenberg:84,99999"), corpus, nothing)
-    assert "not here yet" in refusal(find_corpus, "gutenberg:84,99999", corpus)
+    assert "not been fetched yet" in refusal(find_corpus, "gutenberg:84,99999", corpus)
     assert all(entry.kind != "fetched" for entry in list_corpora(corpus))
 
 
@@ -90,7 +90,7 @@ def test_a_killed_fetch_is_gone_on_with(corpus: Path, tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", code, str(corpus)], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None and child.stdout.readline() == "one\n"
         child.send_signal(signal.SIGKILL)
-    assert "not here yet" in refusal(find_corpus, "gutenberg:1342,84", corpus)
+    assert "not been fetched yet" in refusal(find_corpus, "gutenberg:1342,84", corpus)
     partial = fetched_folder("gutenberg:1342,84", corpus).with_name("gutenberg-1342-84.partial")
     first = (partial / "pg1342.txt").stat()
     (tmp_path / "mirror" / "www.gutenberg.org" / "cache" / "epub" / "1342" / "pg1342.txt").unlink()
@@ -118,7 +118,7 @@ def test_two_fetches_of_one_corpus_wait_for_each_other(corpus: Path) -> None:
             said.append(phase)
 
         folder = fetch(plan_fetch("gutenberg:84"), corpus, tell)
-    assert said[0] == "waiting for another process that fetches this corpus"
+    assert said[0] == "waiting for another process fetching this corpus"
     assert (folder / "pg84.txt").read_text() == BOOKS["84"]
 
 
@@ -166,7 +166,7 @@ def test_a_set_of_the_hub_is_streamed_up_to_the_size_that_was_asked_for(
     fetch(plan_fetch("hf:owner/name::content"), corpus, nothing)
     assert datasets.asked[1] is None and find_corpus("hf:owner/name::content", corpus).count() == 1000
     said = refusal(fetch, plan_fetch("hf:owner/name::title"), corpus, nothing)
-    assert "has no column 'title': there are id, content" in said and "owner/name" in said
+    assert "no column 'title'. Columns: id, content" in said and "owner/name" in said
     assert "Couldn't reach" in refusal(fetch, plan_fetch("hf:no/such"), corpus, nothing)
 
 

@@ -143,29 +143,29 @@ def test_a_broken_line_is_named_by_its_number(tmp_path):
     lines = json_lines([f"text {n}" for n in range(10_000)]) + b'{"text": "cut\n' + json_lines(["x"])
     for name, data in (("t.jsonl", lines), ("t.jsonl.gz", gzip.compress(lines))):
         path = write(tmp_path / name, data)
-        assert refusal(read, path).startswith(f"{path}:10001: is not a JSON object with a text")
+        assert refusal(read, path).startswith(f"{path}:10001: not a JSON object with a text")
 
 
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("t.jsonl", b'["a"]\n', "t.jsonl:1: is not a JSON object"),
-        ("t.jsonl", b'{"text": 1}\n', "t.jsonl:1: is not a JSON object with a text"),
-        ("t.jsonl", b'{"text": "a"}\n{"title": "b"}\n', "t.jsonl:2: is not a JSON object with a text"),
+        ("t.jsonl", b'["a"]\n', "t.jsonl:1: not a JSON object"),
+        ("t.jsonl", b'{"text": 1}\n', "t.jsonl:1: not a JSON object with a text"),
+        ("t.jsonl", b'{"text": "a"}\n{"title": "b"}\n', "t.jsonl:2: not a JSON object with a text"),
         ("t.jsonl", b'{"text": "caf\xe9"}\n', "t.jsonl:1"),
-        ("t.jsonl", b'{"a": 1, "b": "x"}\n', "there are a, b. Say which holds the text"),
-        ("t.csv", b"id,title\n1,x\n", "there are id, title"),
-        ("t.csv", b"id,text\n1,x\n2,a,b\n", "t.csv:3: a row of 3 fields, not 2"),
-        ("t.csv", b'id,text\n1,"never closed\n', "t.csv:2: is not CSV"),
-        ("t.txt.gz", gzip.compress(b"cut short" * 100)[:-20], "is damaged"),
-        ("t.txt.gz", b"not gzip", "is damaged: not a gzipped file"),
-        ("t.txt.zst", zstandard.compress(b"cut short" * 100)[:-9], "is damaged: it ends in the middle"),
-        ("t.txt.zst", b"not zstandard", "is damaged"),
-        ("t.txt.gz", gzip.compress(b"\0" * 1000), "is binary, not text: a NUL byte at offset 0"),
-        ("t.txt", b"\0" * 1000, "is binary, not text: a NUL byte at offset 0"),
-        ("t.txt", "UTF-16".encode("utf-16"), "is UTF-16"),
+        ("t.jsonl", b'{"a": 1, "b": "x"}\n', "among a, b. Name the text column"),
+        ("t.csv", b"id,title\n1,x\n", "among id, title"),
+        ("t.csv", b"id,text\n1,x\n2,a,b\n", "t.csv:3: row of 3 fields, expected 2"),
+        ("t.csv", b'id,text\n1,"never closed\n', "t.csv:2: invalid CSV"),
+        ("t.txt.gz", gzip.compress(b"cut short" * 100)[:-20], "damaged file"),
+        ("t.txt.gz", b"not gzip", "damaged file: not a gzipped file"),
+        ("t.txt.zst", zstandard.compress(b"cut short" * 100)[:-9], "damaged file: truncated frame"),
+        ("t.txt.zst", b"not zstandard", "damaged file"),
+        ("t.txt.gz", gzip.compress(b"\0" * 1000), "binary file: NUL byte at offset 0"),
+        ("t.txt", b"\0" * 1000, "binary file: NUL byte at offset 0"),
+        ("t.txt", "UTF-16".encode("utf-16"), "UTF-16 text"),
         ("t.txt", "caf\xe9".encode("latin-1"), "byte 0xe9 at offset 3"),
-        ("t.parquet", b"PAR1 not", "is damaged or no Parquet"),
+        ("t.parquet", b"PAR1 not", "invalid Parquet file"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line_with_file_and_place(tmp_path, name, data, said):
@@ -177,7 +177,7 @@ def test_what_is_wrong_with_a_file_is_one_line_with_file_and_place(tmp_path, nam
 def test_a_column_of_another_kind_or_name_is_refused(tmp_path):
     path = write(tmp_path / "t.parquet", columns(["a"]))
     assert "'id' holds int64" in refusal(read, path, Layout(column="id"))
-    assert "'x' is not there: there are id, text" in refusal(read, path, Layout(column="x"))
+    assert "no column 'x'. Columns: id, text" in refusal(read, path, Layout(column="x"))
 
 
 def test_without_pyarrow_it_says_how_to_install_it(tmp_path, monkeypatch):
@@ -188,8 +188,8 @@ def test_without_pyarrow_it_says_how_to_install_it(tmp_path, monkeypatch):
 
 def test_a_line_longer_than_a_record_may_be_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "MAX_RECORD_BYTES", 1000)
-    assert "t.jsonl:2: a line of more than" in refusal(read, write(tmp_path / "t.jsonl", json_lines(["a", "b" * 2000])))
-    assert "t.csv:1: is not CSV: field larger" in refusal(read, write(tmp_path / "t.csv", b'"' + b"b" * 3_000_000))
+    assert "t.jsonl:2: line longer than" in refusal(read, write(tmp_path / "t.jsonl", json_lines(["a", "b" * 2000])))
+    assert "t.csv:1: invalid CSV: field larger" in refusal(read, write(tmp_path / "t.csv", b'"' + b"b" * 3_000_000))
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
@@ -210,7 +210,7 @@ def test_a_bomb_is_refused_in_little_memory(tmp_path, suffix):
         "except Exception as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"{path}: unpacks to more than 250 times its size")
+    assert done.stdout.startswith(f"{path}: expands to more than 250 times its size")
 
 
 def test_hidden_empty_and_binary_files_of_a_folder_are_counted_not_read(tmp_path):
@@ -230,13 +230,13 @@ def test_hidden_empty_and_binary_files_of_a_folder_are_counted_not_read(tmp_path
     skipped = Counter()
     found = list_text_files(folder, skipped)
     assert [str(path.relative_to(folder)) for path in found] == ["a.py", "c.jsonl.gz", "deep/b.rs"]
-    assert skipped == {"hidden": 2, "empty": 1, "not text by its name": 2, "a link that leads nowhere": 1}
+    assert skipped == {"hidden": 2, "empty": 1, "not a text file": 2, "broken link": 1}
 
 
 def test_records_of_an_own_column_are_added_with_it(tmp_path):
     path = write(tmp_path / "mine.jsonl", json_lines(TEXTS, "prose"))
     corpus = tmp_path / "corpus"
-    assert "there are id, prose" in refusal(add_corpus, "mine", path, corpus)
+    assert "among id, prose" in refusal(add_corpus, "mine", path, corpus)
     assert add_corpus("mine", path, corpus, "prose") == corpus / "mine"
     source = find_corpus("mine", corpus)
     assert list(source.documents()) == TEXTS and source.count() == 3
@@ -253,16 +253,16 @@ def test_a_description_that_is_damaged_or_names_files_elsewhere_is_refused(tmp_p
     write_manifest(folder, Manifest(name="mine", made="added", files={"b.txt": 1}))
     assert list(find_corpus("mine", tmp_path / "corpus").documents()) == ["b"]
     write_manifest(folder, Manifest(name="mine", made="added", files={"../../a.txt": 1}))
-    assert "names a file outside its folder" in refusal(find_corpus("mine", tmp_path / "corpus").count)
+    assert "lists a file outside its folder" in refusal(find_corpus("mine", tmp_path / "corpus").count)
     write(folder / "corpus.json", "{")
-    assert "does not describe a corpus" in refusal(find_corpus("mine", tmp_path / "corpus").count)
+    assert "invalid manifest" in refusal(find_corpus("mine", tmp_path / "corpus").count)
 
 
 def test_a_digest_is_not_read_again_until_the_file_changes(tmp_path, monkeypatch):
     path = write(tmp_path / "corpus" / "big.txt", "a" * (2 << 20))
     long_ago = 1_000_000_000
     os.utime(path, (long_ago, long_ago))
-    monkeypatch.setattr(digests, "AT_REST_SECONDS", -10.0)  # its change time is now
+    monkeypatch.setattr(digests, "MIN_AGE_SECONDS", -10.0)  # its change time is now
     source = find_corpus("big", tmp_path / "corpus")
     first = source.digest()
     monkeypatch.setattr(digests, "file_digest", lambda path: pytest.fail("read again"))

@@ -125,13 +125,13 @@ def test_what_is_no_corpus_is_one_clear_line(corpus, monkeypatch, reference):
 
 
 BAD = {
-    b"": "is empty",
-    b" \n\n": "is empty",
-    b"\xef\xbb\xbf": "is empty",
+    b"": "empty file",
+    b" \n\n": "empty file",
+    b"\xef\xbb\xbf": "empty file",
     b"GIF89a\x00\x01": "NUL byte at offset 6",
     b"caf\xe9 au lait": "byte 0xe9 at offset 3",
     b"\xef\xbb\xbfcaf\xe9 au lait": "byte 0xe9 at offset 6",
-    "words".encode("utf-16"): "is UTF-16",
+    "words".encode("utf-16"): "UTF-16 text",
     b"cut \xf0\x9f\x99": "byte 0xf0 at offset 4",
 }
 
@@ -185,7 +185,7 @@ def test_a_link_that_leads_back_or_nowhere_ends_there(corpus):
 
 def test_a_folder_without_text_is_refused(corpus):
     write(corpus / "pictures" / "a.png")
-    assert "holds no text files" in refusal(check_corpus, "pictures", corpus)
+    assert "no text files here" in refusal(check_corpus, "pictures", corpus)
 
 
 def deny(monkeypatch, owner: object, name: str, below: Path) -> None:
@@ -272,7 +272,7 @@ def test_adding_never_replaces_and_leaves_nothing_half_done(corpus, monkeypatch)
     write(corpus / "old.txt", "old")
     write(corpus / "folder" / "a.txt")
     for name in ("old", "old.txt", "folder"):
-        assert "exists already" in refusal(add_corpus, name, Path("book.txt"), corpus)
+        assert "already exists" in refusal(add_corpus, name, Path("book.txt"), corpus)
     refusal(add_corpus, "x", Path("missing.txt"), corpus)
     refusal(add_corpus, "x", write(Path("bad.txt"), b"\x00"), corpus)
     refusal(add_corpus, "x", Path("/dev/null"), corpus)

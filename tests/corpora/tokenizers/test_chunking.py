@@ -102,5 +102,5 @@ def test_chunks_are_about_as_long_as_asked():
 def test_an_endless_word_is_refused_where_it_stands(monkeypatch):
     monkeypatch.setattr(chunking, "LONGEST_WORD", 1000)
     endless = (Piece("x" * 100, n == 0, "log.txt") for n in range(50))
-    with pytest.raises(CorpusError, match=r"log\.txt: 1,000 characters without a blank"):
+    with pytest.raises(CorpusError, match=r"log\.txt: not text: 1,000 characters without a blank"):
         list(chunks(endless, "words", 10))

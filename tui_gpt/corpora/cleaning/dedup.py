@@ -1,8 +1,8 @@
-"""Which documents say the same: exact copies, near copies, and passages that stand in another document too.
+"""Find duplicates: exact copies, near copies, and documents that share passages with others.
 
-A document leaves three kinds of fingerprints on the disk: a digest of its text, a MinHash of its runs of five words
-(`rensa` computes it; compared by bands), and a sample of its runs of thirteen words, thinned so that all of them fit
-into memory. Which documents go is then decided with arrays of some 50 bytes a document, whatever their length.
+Three fingerprints of each document are written to disk: a digest of its text, a MinHash of its runs of five words
+(computed by `rensa`, compared in bands), and a sample of its runs of thirteen words, thinned so that all samples fit
+into memory. The duplicates are then found with arrays of about 50 bytes per document, whatever the documents' length.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import xxhash
 if TYPE_CHECKING:
     import numpy as np
 
-SHINGLE_WORDS, PASSAGE_WORDS = 5, 13  # thirteen: as GPT-3's authors measured contamination
-PERMUTATIONS, BANDS = 128, 16  # bands of 8: copies alike by 0.8 meet in one with p = 0.95, by 0.5 with p = 0.06
-SIMILAR = 0.8  # Jaccard, of the runs of five words
-SHARED = 0.5  # of a document's passages
-MIN_PASSAGES = 4  # sampled, to say anything of a share
-SAMPLE_ONE_IN = 4  # passages at least, which tells a share well enough
-MAX_PASSAGES = 1 << 22  # sampled, of all documents: 50 MB of fingerprints, and some times that to compare them
+SHINGLE_WORDS, PASSAGE_WORDS = 5, 13  # GPT-3's authors measured contamination by runs of thirteen words
+PERMUTATIONS, BANDS = 128, 16  # bands of 8: similarity 0.8 matches in one with p = 0.95, similarity 0.5 with p = 0.06
+SIMILAR = 0.8  # Jaccard similarity of the runs of five words
+SHARED = 0.5  # share of a document's passages
+MIN_PASSAGES = 4  # sampled passages needed to estimate the share
+SAMPLE_ONE_IN = 4  # at least; enough for the estimate
+MAX_PASSAGES = 1 << 22  # sampled passages of all documents: 50 MB, and a few times that while comparing
 WORD = re.compile(rb"[\w\x80-\xff]+")
 BATCH = 256
 
 
 class _WordHashes(dict[bytes, int]):
-    """Hashes of words, kept while they are not too many: most words of a text are a few thousand."""
+    """A bounded cache of word hashes; most words of a text are among a few thousand."""
 
     def __missing__(self, word: bytes) -> int:
         if len(self) > 1 << 20:
@@ -38,7 +38,9 @@ class _WordHashes(dict[bytes, int]):
 
 
 class Fingerprints:
-    """Fingerprints as they are taken, in files of `folder`. expected_bytes: of text, by which passages are thinned."""
+    """Fingerprints of documents, written to files in `folder`. expected_bytes: size of the text, which sets the
+    thinning.
+    """
 
     def __init__(self, folder: Path, expected_bytes: int) -> None:
         self.folder, self.documents = folder, 0
@@ -50,6 +52,7 @@ class Fingerprints:
             self._one_in *= 2
 
     def add(self, text: str) -> None:
+        """Append the fingerprints of a document."""
         import numpy as np
 
         self._files["exact"].write(xxhash.xxh3_64_digest(text.encode("utf-8", "surrogatepass")))
@@ -65,6 +68,7 @@ class Fingerprints:
             self._sign()
 
     def _sign(self) -> None:
+        """Compute and write the MinHash signatures of the collected shingles."""
         import numpy as np
         from rensa import RMinHash
 
@@ -76,11 +80,13 @@ class Fingerprints:
             self._shingles.clear()
 
     def close(self) -> None:
+        """Write what is pending and close the files."""
         self._sign()
         for file in self._files.values():
             file.close()
 
     def read(self, name: str, dtype: str) -> np.ndarray:
+        """Return one of the files as a memory-mapped array."""
         import numpy as np
 
         path = self.folder / name
@@ -88,7 +94,7 @@ class Fingerprints:
 
 
 def _runs(words: np.ndarray, length: int) -> np.ndarray:
-    """A hash of each run of `length` words, shape (words - length + 1,), uint64."""
+    """Return a hash of each run of `length` words, shape (words - length + 1,), uint64."""
     import numpy as np
 
     count = max(0, len(words) - length + 1)
@@ -100,23 +106,26 @@ def _runs(words: np.ndarray, length: int) -> np.ndarray:
     return runs ^ (runs >> np.uint64(32))
 
 
-def exact_copies(prints: Fingerprints) -> np.ndarray:
-    """For each document the first with the same text: itself where it is the first, shape (documents,), int64."""
-    import numpy as np
-
-    _, first, group = np.unique(prints.read("exact", "<u8"), return_index=True, return_inverse=True)
-    return first[group]
-
-
-def near_copies(prints: Fingerprints, kept: np.ndarray) -> np.ndarray:
-    """For each kept document the first one of its family: a chain of documents, each SIMILAR to another.
-
-    Itself where it is the first or not kept, shape (documents,), int64.
+def exact_copies(fingerprints: Fingerprints) -> np.ndarray:
+    """Return for each document the first one with the same text (itself if it is the first), shape (documents,),
+    int64.
     """
     import numpy as np
 
-    signatures = prints.read("near", "<u4").reshape(-1, PERMUTATIONS)
-    family = np.arange(len(signatures))
+    _, first, group = np.unique(fingerprints.read("exact", "<u8"), return_index=True, return_inverse=True)
+    return first[group]
+
+
+def near_copies(fingerprints: Fingerprints, kept: np.ndarray) -> np.ndarray:
+    """Return for each document the first one of its cluster, shape (documents,), int64.
+
+    A cluster is a chain of kept documents, each SIMILAR to another of them. Documents that are first or not kept return
+    themselves.
+    """
+    import numpy as np
+
+    signatures = fingerprints.read("near", "<u4").reshape(-1, PERMUTATIONS)
+    cluster = np.arange(len(signatures))
     indices = np.flatnonzero(kept)
     for band in np.split(np.arange(PERMUTATIONS), BANDS):
         keys = np.zeros(len(indices), np.uint64)
@@ -128,44 +137,46 @@ def near_copies(prints: Fingerprints, kept: np.ndarray) -> np.ndarray:
         members = indices[order]
         pairs = np.flatnonzero(leaders != members)
         for block in np.array_split(pairs, max(1, len(pairs) // 10_000)):
-            alike = (signatures[leaders[block]] == signatures[members[block]]).mean(axis=1) >= SIMILAR
-            for one, other in zip(leaders[block][alike].tolist(), members[block][alike].tolist(), strict=True):
-                first, second = sorted((_root(family, one), _root(family, other)))
-                family[second] = first
-    return np.array([_root(family, index) for index in range(len(family))], dtype=np.int64)
+            similar = (signatures[leaders[block]] == signatures[members[block]]).mean(axis=1) >= SIMILAR
+            for one, other in zip(leaders[block][similar].tolist(), members[block][similar].tolist(), strict=True):
+                first, second = sorted((_root(cluster, one), _root(cluster, other)))
+                cluster[second] = first
+    return np.array([_root(cluster, index) for index in range(len(cluster))], dtype=np.int64)
 
 
-def _root(family: np.ndarray, index: int) -> int:
-    while family[index] != index:
-        family[index] = index = int(family[family[index]])
+def _root(cluster: np.ndarray, index: int) -> int:
+    """Return the first document of a cluster (union-find, with path halving)."""
+    while cluster[index] != index:
+        cluster[index] = index = int(cluster[cluster[index]])
     return index
 
 
-class Shared(NamedTuple):
-    """A document, and the share of its passages that other documents hold too."""
+class SharedPassages(NamedTuple):
+    """A document and the share of its passages that other documents contain too."""
 
     document: int
     share: float
 
 
-def shared_documents(prints: Fingerprints, kept: np.ndarray) -> list[Shared]:
-    """The kept documents that must go for no other to share half of its passages, in order.
+def shared_documents(fingerprints: Fingerprints, kept: np.ndarray) -> list[SharedPassages]:
+    """Return the kept documents to drop so that no document shares half of its passages with others, in order.
 
-    Each was, when its turn came, SHARED among the documents that were left: held out, it would measure memory.
+    A document is dropped if at least SHARED of its passages are in documents not dropped before it. In validation it
+    would measure memorisation.
     """
     import numpy as np
 
-    documents = prints.read("passage_documents", "<u4")
+    documents = fingerprints.read("passage_documents", "<u4")
     chosen = kept[documents] if len(documents) else np.empty(0, bool)
-    _, passages = np.unique(prints.read("passages", "<u8")[chosen], return_inverse=True)
+    _, passages = np.unique(fingerprints.read("passages", "<u8")[chosen], return_inverse=True)
     documents = documents[chosen]
     holders = np.bincount(passages)
     firsts = np.flatnonzero(np.diff(documents, prepend=documents[:1] + 1)).tolist()
-    gone = []
+    dropped = []
     for first, last in zip(firsts, [*firsts[1:], len(documents)], strict=bool(firsts)):
         own = passages[first:last]
         share = float((holders[own] > 1).mean())
         if len(own) >= MIN_PASSAGES and share >= SHARED:
             holders[own] -= 1
-            gone.append(Shared(int(documents[first]), share))
-    return gone
+            dropped.append(SharedPassages(int(documents[first]), share))
+    return dropped

@@ -1,8 +1,8 @@
-"""What cleaning does to one text: each step takes a text and returns it mended, or says that it is none.
+"""The cleaning steps that work on a single text, and the detection of encodings.
 
-Nothing here guesses about style. Quotes, dashes and spaces stay what they are; only what no author wrote is changed:
-licences around the books of Project Gutenberg, bytes decoded with the wrong table, characters in two spellings, line
-ends of other systems, control characters.
+Nothing changes the author's style: quotes, dashes and spaces stay. Only artefacts are changed: licences around the
+books of Project Gutenberg, text decoded with the wrong encoding, characters in more than one Unicode form, line ends of
+other systems, control characters.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tui_gpt.errors import CorpusError
 SAMPLE_BYTES = 1 << 18
 SAMPLE_CHARACTERS = 2_000
 MIN_CHARACTERS = 50
-MIN_PLAIN_SHARE = 0.6  # letters, digits and blanks; prose has 0.95, dense code 0.75, a table of rules 0.3
+MIN_PLAIN_SHARE = 0.6  # letters, digits and blanks: 0.95 of prose, 0.75 of dense code, 0.3 of an ASCII-art table
 MIN_BLANK_SHARE = 0.02  # of ASCII text; base64 and minified files have less
 
 _GUTENBERG_START = re.compile(
@@ -36,14 +36,14 @@ _GUTENBERG_CREDITS = re.compile(
 GUTENBERG_HEAD = 100_000
 
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\ufffe\uffff]")
+_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\ufffe\uffff]")
 _NOT_PLAIN = re.compile(r"[^\w\s]|_")
-_MAYBE_BROKEN = re.compile(r"[^\x00-\x7f]{2}|Ã ")  # a character of several bytes, decoded byte by byte
+_MAYBE_MOJIBAKE = re.compile(r"[^\x00-\x7f]{2}|Ã ")  # a multi-byte character decoded byte by byte
 _BLANK = re.compile(r"\s")
 
 
 def strip_gutenberg(text: str) -> str:
-    """The book without Project Gutenberg's licence and header, where both ends are marked as theirs are."""
+    """Remove Project Gutenberg's licence and header, if the text has their markers."""
     head = text[:GUTENBERG_HEAD].upper()
     start = _GUTENBERG_START.search(text, 0, GUTENBERG_HEAD) if "GUTENBERG" in head or "SMALL PRINT" in head else None
     if start is None:
@@ -55,26 +55,27 @@ def strip_gutenberg(text: str) -> str:
 
 
 def fix_mojibake(text: str) -> str:
-    """`â€œ` back to the quote that it was, line by line, where decoding anew makes sense of a line."""
-    if not _MAYBE_BROKEN.search(text):
+    """Repair text decoded with the wrong encoding (`â€œ` for a quote), line by line."""
+    if not _MAYBE_MOJIBAKE.search(text):
         return text
     from ftfy import fix_encoding
 
-    return "\n".join(fix_encoding(line) if _MAYBE_BROKEN.search(line) else line for line in text.split("\n"))
+    return "\n".join(fix_encoding(line) if _MAYBE_MOJIBAKE.search(line) else line for line in text.split("\n"))
 
 
 def normalise_unicode(text: str) -> str:
-    """Composed characters (NFC), and none that cannot be seen and only divide words: controls, soft hyphens, marks."""
-    text = _UNSEEN.sub("", text)
+    """Compose characters (NFC) and remove invisible ones: controls, soft hyphens, zero-width and byte order marks."""
+    text = _INVISIBLE.sub("", text)
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def normalise_line_ends(text: str) -> str:
+    r"""Convert all line ends, vertical tabs and form feeds to "\n"."""
     return _LINE_ENDS.sub("\n", text)
 
 
 def rejection_reason(text: str) -> str:
-    """Why a document is too little or no text to learn from; "" where it is."""
+    """Return why a document is too short or not text, "" if it is fine."""
     sample = text[:SAMPLE_CHARACTERS]
     length = len(sample.strip())
     if length < MIN_CHARACTERS:
@@ -83,14 +84,14 @@ def rejection_reason(text: str) -> str:
     if plain < MIN_PLAIN_SHARE:
         return f"{plain:.0%} letters, digits and blanks"
     if sample.isascii() and len(_BLANK.findall(sample)) / len(sample) < MIN_BLANK_SHARE:
-        return "hardly a blank"
+        return "almost no blanks"
     return ""
 
 
 def detect_encoding(path: Path) -> str:
-    """The encoding of a plain or .csv file: `utf-8` if it is that throughout, else the likeliest of its beginning.
+    """Return the encoding of a plain or .csv file: `utf-8` if all of it is, else the likeliest for its beginning.
 
-    Raises CorpusError for one that is binary, or that no table makes sense of.
+    Raises CorpusError if the file is binary or the encoding cannot be determined.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     with open_decompressed(path) as file:
@@ -98,7 +99,7 @@ def detect_encoding(path: Path) -> str:
         if head.startswith((b"\xff\xfe", b"\xfe\xff")):
             return "utf-16"
         if b"\0" in head:
-            raise CorpusError("is binary, not text", where=str(path))
+            raise CorpusError("binary file", where=str(path))
         data = head
         try:
             while data:
@@ -112,12 +113,12 @@ def detect_encoding(path: Path) -> str:
 
     try:
         head.decode("utf-8")
-        sample = data  # the fault is further on
+        sample = data  # the first invalid byte is after the beginning
     except UnicodeDecodeError:
         sample = head
-    # one-byte tables differ in a few letters: the usual one, wherever it makes words, before rarer ones that do
+    # one-byte encodings differ in few letters: prefer the most common one if it yields words
     western = from_bytes(sample, cp_isolation=["cp1252"], threshold=1.0).best()
     best = western or from_bytes(sample).best()
     if best is None:
-        raise CorpusError("is in no encoding that its bytes could be told from", where=str(path))
+        raise CorpusError("cannot determine the encoding", where=str(path))
     return best.encoding

@@ -1,10 +1,9 @@
-"""Documents to tokens: read in one thread, encoded on every core, written in order, and kept when a kill comes.
+"""Encode documents to token ids: read in one thread, encode on every core, write in order, resume after a kill.
 
-Threads rather than processes: tiktoken and numpy let go of the interpreter while they work, so threads fill the cores
-with one copy of the program in memory and no text carried between processes; reading, cutting and writing take some 2 %
-of one core's time. Every `KEEP_CHARACTERS` of text the file of tokens is synced and the journal beside it replaced.
-What lies in the file beyond the journal's count never counts: the next start cuts it off, reads over the text that is
-done, and goes on.
+Threads rather than processes: tiktoken and numpy release the GIL, so threads fill the cores with one copy of the
+program in memory and no text copied between processes; reading, chunking and writing take about 2 % of one core. After
+every `SYNC_CHARACTERS` of text the token file is synced and the journal beside it replaced. Tokens beyond the journal's
+count are truncated at the next start, which skips the text that is done.
 """
 
 from __future__ import annotations
@@ -27,27 +26,27 @@ from tui_gpt.corpora.tokenizers.tokenizer import Tokenizer
 if TYPE_CHECKING:
     import numpy as np
 
-KEEP_CHARACTERS = 1 << 26
-AHEAD = 8  # chunks for each core: enough to work on while the disk syncs
+SYNC_CHARACTERS = 1 << 26
+QUEUED_CHUNKS = 8  # per core, enough to work on while the disk syncs
 TOKENS = "tokens"
 JOURNAL = "journal.json"
 
 
 class Journal(msgspec.Struct, frozen=True):
-    """How far the text is encoded, safe on the disk."""
+    """How much is encoded and safely on disk."""
 
     chunks: int = 0
     tokens: int = 0
 
 
 def encode(sources: Sequence[Source], tokenizer: Tokenizer, folder: Path, progress: Progress) -> list[int]:
-    """Write the tokens of all documents to `folder`, an end of text after each; the documents of each source.
+    """Write the tokens of all documents to `folder`, with an end-of-text token after each document.
 
-    Goes on where a run that was killed had come to.
+    Return the number of documents of each source. A killed run is resumed.
     """
     file = folder / TOKENS
     dtype = token_dtype(tokenizer.vocab_size)
-    done = _done(folder, dtype)
+    done = _read_journal(folder, dtype)
     documents = [0] * len(sources)
     names = " + ".join(source.name for source in sources)
     size = sum(source.size_bytes() for source in sources) or 1
@@ -61,57 +60,59 @@ def encode(sources: Sequence[Source], tokenizer: Tokenizer, folder: Path, progre
     with file.open("r+b" if file.exists() else "w+b") as out:
         out.truncate(done.tokens * dtype.itemsize)
         out.seek(0, os.SEEK_END)
-        tokens, characters, kept, told = done.tokens, 0, 0, -1.0
+        tokens, characters, synced, reported = done.tokens, 0, 0, -1.0
         for number, (chunk, ids) in enumerate(
-            _encoded(chunks(read(), tokenizer.chunk_boundary), tokenizer, done.chunks), 1
+            _encode_chunks(chunks(read(), tokenizer.chunk_boundary), tokenizer, done.chunks), 1
         ):
             characters += sum(map(len, chunk.texts))
             if ids is None:
-                kept = characters
+                synced = characters
             else:
                 out.write(ids.astype(dtype).data)
                 tokens += len(ids)
-            if characters - kept >= KEEP_CHARACTERS:
-                _keep(folder, out, Journal(number, tokens))
-                kept = characters
+            if characters - synced >= SYNC_CHARACTERS:
+                _sync(folder, out, Journal(number, tokens))
+                synced = characters
             fraction = min(1.0, characters / size)
-            if fraction >= told + 0.01:
+            if fraction >= reported + 0.01:
                 progress(f"encoding {names}", fraction)
-                told = fraction
+                reported = fraction
     return documents
 
 
-def _encoded(every: Iterator[Chunk], tokenizer: Tokenizer, skip: int) -> Iterator[tuple[Chunk, np.ndarray | None]]:
-    """Each chunk with its ids, in order, encoded ahead on every core; None for the first `skip`, which are done."""
+def _encode_chunks(
+    every: Iterator[Chunk], tokenizer: Tokenizer, skip: int
+) -> Iterator[tuple[Chunk, np.ndarray | None]]:
+    """Yield each chunk with its ids, in order, encoded ahead on every core; None for the first `skip` chunks."""
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pool = ThreadPoolExecutor(workers, thread_name_prefix="encode")
-    ahead: deque[tuple[Chunk, Future[np.ndarray]]] = deque()
+    queue: deque[tuple[Chunk, Future[np.ndarray]]] = deque()
     try:
         for number, chunk in enumerate(every):
             if number < skip:
                 yield chunk, None
                 continue
-            ahead.append((chunk, pool.submit(tokenizer.encode_joined, chunk.texts, chunk.ends)))
-            if len(ahead) > AHEAD * workers:
-                first, ids = ahead.popleft()
+            queue.append((chunk, pool.submit(tokenizer.encode_joined, chunk.texts, chunk.ends)))
+            if len(queue) > QUEUED_CHUNKS * workers:
+                first, ids = queue.popleft()
                 yield first, ids.result()
-        for chunk, ids in ahead:
+        for chunk, ids in queue:
             yield chunk, ids.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _done(folder: Path, dtype: np.dtype) -> Journal:
-    """The journal that a kill left, if the tokens that it counts are there."""
+def _read_journal(folder: Path, dtype: np.dtype) -> Journal:
+    """Return the journal of a killed run, an empty one if there is none or the tokens that it counts are missing."""
     try:
         journal = msgspec.json.decode((folder / JOURNAL).read_bytes(), type=Journal)
-        whole = (folder / TOKENS).stat().st_size >= journal.tokens * dtype.itemsize
+        complete = (folder / TOKENS).stat().st_size >= journal.tokens * dtype.itemsize
     except (OSError, msgspec.DecodeError):
         return Journal()
-    return journal if whole else Journal()
+    return journal if complete else Journal()
 
 
-def _keep(folder: Path, out: IO[bytes], journal: Journal) -> None:
+def _sync(folder: Path, out: IO[bytes], journal: Journal) -> None:
     out.flush()
     os.fsync(out.fileno())
     temporary = folder / f".{JOURNAL}"

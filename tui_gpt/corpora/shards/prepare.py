@@ -1,10 +1,9 @@
-"""Text to shards: find the corpus, make its tokenizer, encode, split, and keep the result by content.
+"""Prepare a corpus for training: find it, make its tokenizer, encode, split, and cache the result by content.
 
-The folder's name is a digest of all that its content depends on, so a corpus is prepared once for each tokenizer and
-split, and text that changed is prepared anew. It is written beside its place under a lock and renamed when whole: a
-kill leaves nothing that could be taken for shards, and of two runs that start together one prepares and one waits.
-What a kill leaves is the tokenizer and the tokens up to the last journal (`encoding.py`), from which the next start
-goes on.
+The folder's name is a digest of everything that its content depends on, so a corpus is prepared once per tokenizer and
+split, and again when its text changes. Shards are written to a temporary folder under a lock and renamed when complete,
+so a kill leaves no partial shards, and of two runs that start together one prepares and the other waits. A killed
+preparation leaves the tokenizer and the tokens up to the last journal (`encoding.py`), from which the next one resumes.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from tui_gpt.corpora.shards.shard_files import (
     open_shards,
     tokenizer_digest,
 )
-from tui_gpt.corpora.shards.splitting import CorpusSplit, assign_splits, document_ends, split
+from tui_gpt.corpora.shards.splitting import CorpusSplit, assign_splits, document_ends, write_splits
 from tui_gpt.corpora.sources.digests import content_key
 from tui_gpt.corpora.sources.locks import exclusive_lock
 from tui_gpt.corpora.sources.mixtures import Mixture
@@ -41,11 +40,11 @@ from tui_gpt.errors import CorpusError, reason
 if TYPE_CHECKING:
     from tui_gpt.config import DataConfig
 
-MIN_TOKENS = 2  # one to look at and one to guess
+MIN_TOKENS = 2  # one input and one target
 
 
 def prepare(data: DataConfig, corpus_dir: Path, progress: Progress) -> Shards:
-    """The shards of `data.corpus` under `data.tokenizer`, from the cache or made now. Raises CorpusError."""
+    """Return the shards of `data.corpus` under `data.tokenizer`, from the cache or prepared now. Raises CorpusError."""
     source = find_corpus(data.corpus, corpus_dir)
     spec = check_tokenizer(data.tokenizer)
     progress(f"reading {source.name}", None)
@@ -54,25 +53,25 @@ def prepare(data: DataConfig, corpus_dir: Path, progress: Progress) -> Shards:
     cache = cache_dir(corpus_dir)
     key = content_key(FORMAT, digest, tokenizer_key, data.val_fraction)
     folder = cache / "shards" / key
-    shards = _opened(folder)
+    shards = _open_cached(folder)
     if shards is None:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            waiting = "waiting for another process that prepares this corpus"
-            with exclusive_lock(folder.with_suffix(".lock"), lambda: progress(waiting, None)):
-                shards = _opened(folder) or _make(source, digest, spec, data.val_fraction, cache, folder, progress)
+            message = "waiting for another process preparing this corpus"
+            with exclusive_lock(folder.with_suffix(".lock"), lambda: progress(message, None)):
+                shards = _open_cached(folder) or _make(source, digest, spec, data.val_fraction, cache, folder, progress)
         except OSError as error:
             raise CorpusError(
                 f"cannot be written: {reason(error)}",
                 where=str(cache),
                 do="Free some space, or move the cache with GPT_TUI_CACHE",
             ) from None
-    shards.info = msgspec.structs.replace(shards.info, name=source.name)  # another name may have had the same text
+    shards.info = msgspec.structs.replace(shards.info, name=source.name)  # the same text may have another name
     return shards
 
 
-def _opened(folder: Path) -> Shards | None:
-    """The shards if they are there and whole: what is damaged is made anew."""
+def _open_cached(folder: Path) -> Shards | None:
+    """Return the shards, None if they are missing or damaged."""
     if not folder.exists():
         return None
     try:
@@ -85,16 +84,16 @@ def _make(
     source: Source, digest: str, spec: str, val_fraction: float, cache: Path, folder: Path, progress: Progress
 ) -> Shards:
     partial, built = folder.with_suffix(".partial"), folder.with_suffix(".built")
-    for left_over in (built, folder):  # of a kill, and damaged
-        if left_over.exists():
-            shutil.rmtree(left_over)
+    for stale in (built, folder):  # left by a killed process, or damaged
+        if stale.exists():
+            shutil.rmtree(stale)
     partial.mkdir(exist_ok=True)
     try:
         source.materialize(progress)
         tokenizer = cached_tokenizer(spec, source, digest, cache, progress)
         sources = source.sources if isinstance(source, Mixture) else [source]
         documents = encode(sources, tokenizer, partial, progress)
-        changed = CorpusError(f"{source.name} changed while it was read", do="Start again when it is at rest")
+        changed = CorpusError(f"{source.name} changed while it was read", do="Try again when nothing writes to it")
         if source.digest() != digest:
             raise changed
         built.mkdir()
@@ -103,8 +102,8 @@ def _make(
             ends = document_ends(partial / TOKENS, train.dtype, tokenizer.end_of_text)
             if len(ends) != sum(documents):
                 raise changed
-            sides = assign_splits(ends, documents, val_fraction)
-            split(partial / TOKENS, sides, train, val, progress)
+            splits = assign_splits(ends, documents, val_fraction)
+            write_splits(partial / TOKENS, splits, train, val, progress)
             _check_length(source, train, val)
             train.finish()
             val.finish()
@@ -123,8 +122,8 @@ def _make(
             train_bytes=train.bytes,
             val_bytes=val.bytes,
             dtype="uint16" if train.dtype.itemsize == 2 else "uint32",
-            parts=tuple(map(_part, sources, sides)),
-            floor_nats=_floor(sources, sides),
+            parts=tuple(map(_part, sources, splits)),
+            floor_nats=_floor_nats(sources, splits),
         )
         (built / "tokenizer.json").write_bytes(tokenizer.to_json())
         (built / "meta.json").write_bytes(msgspec.json.encode(info))
@@ -132,7 +131,7 @@ def _make(
             _sync(file)
         built.rename(folder)
         shutil.rmtree(partial)
-    except CorpusError:  # the text is at fault, so that what was made of it is of no use
+    except CorpusError:  # an error in the text, so there is nothing to resume
         shutil.rmtree(partial, ignore_errors=True)
         raise
     finally:
@@ -150,19 +149,19 @@ def _check_length(source: Source, train: ShardsWriter, val: ShardsWriter) -> Non
         )
 
 
-def _part(source: Source, side: CorpusSplit) -> CorpusPart:
-    held = int(side.sizes[side.held_out].sum())
-    return CorpusPart(name=source.name, train_tokens=int(side.sizes.sum()) - held, val_tokens=held)
+def _part(source: Source, split: CorpusSplit) -> CorpusPart:
+    held_out = int(split.sizes[split.held_out].sum())
+    return CorpusPart(name=source.name, train_tokens=int(split.sizes.sum()) - held_out, val_tokens=held_out)
 
 
-def _floor(sources: Sequence[Source], sides: Sequence[CorpusSplit]) -> float | None:
-    """-log p of the documents held out, None where it is not known of all."""
+def _floor_nats(sources: Sequence[Source], splits: Sequence[CorpusSplit]) -> float | None:
+    """Return -log p of the validation documents, None if it is not known for all of them."""
     floor = 0.0
-    for source, side in zip(sources, sides, strict=True):
+    for source, split in zip(sources, splits, strict=True):
         nats = source.nats()
         if nats is None:
             return None
-        floor += sum(value for value, held in zip(nats, side.held_out, strict=True) if held)
+        floor += sum(value for value, held_out in zip(nats, split.held_out, strict=True) if held_out)
     return floor
 
 

@@ -1,10 +1,10 @@
-"""Token shards on disk: what training reads, memory-mapped, and all that must be known about it.
+"""Token shards on disk: memory-mapped files of token ids, the tokenizer and metadata.
 
-A folder of two files of tokens (`train.bin`, `val.bin`), the tokenizer, and `meta.json`. Each file of tokens says in
-its header what it is: magic, version, width of a token, counts of tokens, documents and bytes of text, the digests of
-the tokenizer, of all that follows, and of the header itself. After it stand the ids, little-endian, then the offset of
-each document. The folder appears by one rename when it is whole, so whoever finds it may use it. Opening costs
-milliseconds whatever the corpus's size: of files that are not large the digest is checked, of others headers and sizes.
+A folder with two token files (`train.bin`, `val.bin`), `tokenizer.json` and `meta.json`. The header of a token file
+holds magic, version, bytes per token, counts of tokens, documents and bytes of text, and digests of the tokenizer, of
+the content and of the header itself. The ids follow, little-endian, then the offset of each document. The folder is
+renamed into place when it is complete. Opening takes milliseconds for any corpus: the content digest is checked for
+files that are not large, headers and sizes for all.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ FILES = ("meta.json", "tokenizer.json", "train.bin", "val.bin")
 _FIELDS = struct.Struct("<8sIIQQQ16s16s")
 _DIGEST = struct.Struct("<Q")
 HEADER_BYTES = _FIELDS.size + _DIGEST.size
-CHECKED_BYTES = 1 << 28  # a file up to here is read when it is opened, to see that it is what was written: 30 ms
-AGAIN = "Delete the folder; it is made anew from the text"
+CHECKED_BYTES = 1 << 28  # smaller files are verified when they are opened, which takes up to 30 ms
+RECREATE_HINT = "Delete the folder; it will be prepared again from the text"
 
 
 class CorpusPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One corpus of those that shards were made of: its tokens follow those of the parts before it, on both sides."""
+    """One corpus of a mixture. Its tokens follow those of the parts before it, in training and in validation."""
 
     name: str
     train_tokens: int
@@ -43,10 +43,10 @@ class CorpusPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShardsInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """meta.json. Tokens count the ends of text; bytes are of the text, UTF-8.
+    """Contents of meta.json. Tokens include end-of-text tokens; bytes are those of the text in UTF-8.
 
-    A single document stands on both sides, its beginning in training and its end in validation.
-    floor_nats: -log p summed over the validation documents, where the text's probability is known exactly.
+    A single document counts for both sides, its beginning for training and its end for validation. floor_nats: -log p
+    summed over the validation documents, if the probability of the text is known exactly.
     """
 
     version: int
@@ -72,11 +72,12 @@ class ShardsInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def floor_loss(self) -> float | None:
-        """The lowest validation loss there is, nats per token; None where nobody knows."""
+        """The lowest possible validation loss in nats per token, None if unknown."""
         return self.floor_nats / self.val_tokens if self.floor_nats is not None else None
 
     @property
     def floor_bits_per_byte(self) -> float | None:
+        """The lowest possible validation loss in bits per byte, None if unknown."""
         return self.floor_nats / math.log(2) / self.val_bytes if self.floor_nats is not None else None
 
 
@@ -85,7 +86,7 @@ class _Version(msgspec.Struct):
 
 
 class Header(NamedTuple):
-    """What a file of tokens says of itself. width: bytes a token."""
+    """The header of a token file. width: bytes per token."""
 
     magic: bytes
     version: int
@@ -96,22 +97,24 @@ class Header(NamedTuple):
     tokenizer_digest: bytes
     content_digest: bytes
 
-    def packed(self) -> bytes:
+    def pack(self) -> bytes:
+        """Return the header's bytes, with its digest."""
         fields = _FIELDS.pack(*self)
         return fields + _DIGEST.pack(xxhash.xxh3_64_intdigest(fields))
 
     @property
     def starts_at(self) -> int:
-        """Where the documents' offsets begin: after the tokens, aligned to 8 bytes."""
+        """The position of the documents' offsets: after the tokens, aligned to 8 bytes."""
         return HEADER_BYTES + -(-self.tokens * self.width // 8) * 8
 
     @property
     def file_bytes(self) -> int:
+        """The size of the whole file."""
         return self.starts_at + 8 * self.documents
 
 
 class ShardsWriter:
-    """One side of the split as it is written. `starts`: documents' offsets, set before it is finished."""
+    """Writes a token file. starts: the documents' offsets, to be set before `finish`."""
 
     def __init__(self, file: IO[bytes], tokenizer: Tokenizer) -> None:
         self.file, self.dtype = file, token_dtype(tokenizer.vocab_size)
@@ -122,6 +125,7 @@ class ShardsWriter:
         file.write(bytes(HEADER_BYTES))
 
     def write(self, ids: np.ndarray) -> None:
+        """Append token ids."""
         self._append(ids.astype(self.dtype, copy=False).data)
         self.tokens += len(ids)
         self.bytes += int(self._byte_lengths[ids].sum(dtype="int64"))
@@ -145,22 +149,23 @@ class ShardsWriter:
         self._append(bytes(header.starts_at - self.file.tell()))
         self._append(self.starts.astype("<i8", copy=False).data)
         self.file.seek(0)
-        self.file.write(header._replace(content_digest=self._content.digest()).packed())
+        self.file.write(header._replace(content_digest=self._content.digest()).pack())
 
 
 def token_dtype(vocab_size: int) -> np.dtype:
-    """Two bytes a token where they are enough, else four."""
+    """Return the type of the ids: two bytes if the vocabulary fits, else four."""
     import numpy as np
 
     return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
 
 
 def tokenizer_digest(tokenizer: Tokenizer) -> str:
+    """Return a digest of the tokenizer's file."""
     return xxhash.xxh3_128_hexdigest(tokenizer.to_json())
 
 
 class Shards:
-    """Prepared text. The arrays are mapped on first use and read-only."""
+    """A prepared corpus. The arrays are mapped on first use and read-only."""
 
     def __init__(self, path: Path, info: ShardsInfo, tokenizer_json: bytes) -> None:
         self.path, self.info, self._tokenizer_json = path, info, tokenizer_json
@@ -200,30 +205,33 @@ def _map(path: Path) -> tuple[np.memmap, np.ndarray]:
 
 
 def read_header(path: Path) -> Header:
-    """What a file of tokens says of itself. Raises CorpusError for one that is foreign, damaged or of another version,
-    OSError for one that cannot be read.
+    """Read the header of a token file.
+
+    Raises CorpusError if it is not a token file, damaged or of another version, OSError if it cannot be read.
     """
     where = str(path)
     with path.open("rb") as file:
         packed = file.read(HEADER_BYTES)
     if not packed.startswith(MAGIC):
-        raise CorpusError("is no file of token shards", where=where)
+        raise CorpusError("not a token file", where=where)
     if len(packed) < HEADER_BYTES:
-        raise CorpusError("is damaged: its header is not whole", where=where, do=AGAIN)
+        raise CorpusError("damaged file: truncated header", where=where, do=RECREATE_HINT)
     header = Header(*_FIELDS.unpack_from(packed))
     if header.version != FORMAT:
-        raise _aged(where, header.version)
-    if header.packed() != packed or header.width not in (2, 4):
-        raise CorpusError("is damaged: its header is not what was written", where=where, do=AGAIN)
+        raise _version_error(where, header.version)
+    if header.pack() != packed or header.width not in (2, 4):
+        raise CorpusError("damaged file: the header does not match its digest", where=where, do=RECREATE_HINT)
     if path.stat().st_size != header.file_bytes:
         raise CorpusError(
-            f"is damaged: it holds {path.stat().st_size:,} bytes, not {header.file_bytes:,}", where=where, do=AGAIN
+            f"damaged file: {path.stat().st_size:,} bytes, expected {header.file_bytes:,}",
+            where=where,
+            do=RECREATE_HINT,
         )
     return header
 
 
 def _check_content(path: Path, header: Header) -> None:
-    """Raises CorpusError where what follows the header is not what was written; large files pass unread."""
+    """Raise CorpusError if the content does not match the digest. Large files are not checked."""
     if header.file_bytes > CHECKED_BYTES:
         return
     content = xxhash.xxh3_128()
@@ -232,16 +240,16 @@ def _check_content(path: Path, header: Header) -> None:
         while data := file.read(1 << 20):
             content.update(data)
     if content.digest() != header.content_digest:
-        raise CorpusError("is damaged: its tokens are not what was written", where=str(path), do=AGAIN)
+        raise CorpusError("damaged file: the tokens do not match their digest", where=str(path), do=RECREATE_HINT)
 
 
-def _aged(where: str, version: int) -> CorpusError:
+def _version_error(where: str, version: int) -> CorpusError:
     age = "a newer" if version > FORMAT else "an older"
-    return CorpusError(f"holds token shards of {age} gpt-tui (format {version})", where=where, do=AGAIN)
+    return CorpusError(f"token shards of {age} gpt-tui (format {version})", where=where, do=RECREATE_HINT)
 
 
 def open_shards(path: Path) -> Shards:
-    """The shards in folder `path`. Raises CorpusError for what is missing, foreign, cut short or newer."""
+    """Open the shards in folder `path`. Raises CorpusError if they are missing, damaged or of another version."""
     where = str(path)
     try:
         meta, tokenizer_json = (path / "meta.json").read_bytes(), (path / "tokenizer.json").read_bytes()
@@ -251,16 +259,16 @@ def open_shards(path: Path) -> Shards:
             _check_content(path / f"{side}.bin", header)
     except FileNotFoundError as error:
         missing = Path(error.filename).name
-        raise CorpusError(f"is no folder of token shards: {missing} is missing", where=where) from None
+        raise CorpusError(f"not a folder of token shards: {missing} is missing", where=where) from None
     except OSError as error:
         raise CorpusError(f"cannot be read: {reason(error)}", where=where) from None
     if xxhash.xxh3_128_hexdigest(tokenizer_json) != info.tokenizer_digest:
-        raise CorpusError("is damaged: tokenizer.json is not the one it was made with", where=where, do=AGAIN)
+        raise CorpusError("damaged folder: tokenizer.json does not match its digest", where=where, do=RECREATE_HINT)
     for side, header in headers.items():
-        said = [getattr(info, f"{side}_{count}") for count in ("tokens", "documents", "bytes")]
+        counts = [getattr(info, f"{side}_{count}") for count in ("tokens", "documents", "bytes")]
         width = {"uint16": 2, "uint32": 4}[info.dtype]
-        if [width, *said, info.tokenizer_digest] != [*header[2:6], header.tokenizer_digest.hex()]:
-            raise CorpusError(f"is damaged: {side}.bin is not what meta.json says", where=where, do=AGAIN)
+        if [width, *counts, info.tokenizer_digest] != [*header[2:6], header.tokenizer_digest.hex()]:
+            raise CorpusError(f"damaged folder: {side}.bin does not match meta.json", where=where, do=RECREATE_HINT)
     return Shards(path, info, tokenizer_json)
 
 
@@ -268,7 +276,7 @@ def _info(meta: bytes, where: str) -> ShardsInfo:
     try:
         version = msgspec.json.decode(meta, type=_Version).version
         if version != FORMAT:
-            raise _aged(where, version)
+            raise _version_error(where, version)
         return msgspec.json.decode(meta, type=ShardsInfo)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CorpusError(f"is no folder of token shards: {error}", where=where) from None
+        raise CorpusError(f"not a folder of token shards: {error}", where=where) from None

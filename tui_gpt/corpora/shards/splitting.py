@@ -1,9 +1,8 @@
-"""The tokens of a corpus on two sides: what is trained on and what is held out.
+"""Split the tokens of a corpus into training and validation.
 
-Whole documents are held out, chosen by their size over a fixed permutation, so that the share is the one asked for in
-tokens as near as whole documents can come, and no document stands on both sides. A single document is split on its
-tokens, its end held out, as nanoGPT does. The tokens pass through in blocks: memory is a few MiB and some 50 bytes a
-document.
+Whole documents are held out, taken in a fixed random order until their tokens come as close as possible to the
+requested fraction; no document is on both sides. The tokens of a single document are split, with its end held out, as
+nanoGPT does. The tokens are streamed in blocks, so memory is a few MiB plus about 50 bytes per document.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
 
 SPLIT_SEED = 20261120
 BLOCK_TOKENS = 1 << 20
-LAST_CHOICES = 10_000
+MAX_CANDIDATES = 10_000  # documents tried to fill the rest of the fraction
 
 
 def document_ends(path: Path, dtype: np.dtype, end_of_text: int) -> np.ndarray:
-    """The offset after each end of text in a file of tokens, shape (documents,), int64."""
+    """Return the offset after each end-of-text token in a file of tokens, shape (documents,), int64."""
     import numpy as np
 
     ends, offset = [np.empty(0, np.int64)], 0
@@ -35,24 +34,24 @@ def document_ends(path: Path, dtype: np.dtype, end_of_text: int) -> np.ndarray:
 
 
 def hold_out(sizes: np.ndarray, val_fraction: float) -> np.ndarray:
-    """Which of several documents of `sizes` tokens are held out, shape (documents,), bool: at least one, never all.
+    """Return which documents are held out, shape (documents,), bool; of several documents at least one and never all.
 
-    The permutation's first documents as long as they fit into the share, then, of the next ones, each that brings the
-    share nearer. Where all are too large the smallest is held out.
+    sizes: tokens per document. The first documents of the permutation are taken as long as they fit into the fraction,
+    then of the next ones each that brings the sum closer. If all are too large, the smallest is taken.
     """
     import numpy as np
 
     held_out = np.zeros(len(sizes), dtype=bool)
     if len(sizes) < 2:
         return held_out
-    # RandomState's streams are frozen: the split stays the same under every numpy
+    # RandomState's streams are frozen, so the split is the same under every version of numpy
     order = np.random.RandomState(SPLIT_SEED).permutation(len(sizes))
     wanted = float(sizes.sum()) * val_fraction
     held = np.cumsum(sizes[order])
     first = min(int(np.searchsorted(held, wanted, side="right")), len(sizes) - 1)
     held_out[order[:first]] = True
     left = wanted - (float(held[first - 1]) if first else 0.0)
-    for index in order[first : first + LAST_CHOICES].tolist():
+    for index in order[first : first + MAX_CANDIDATES].tolist():
         if sizes[index] / 2 <= left:
             held_out[index] = True
             left -= float(sizes[index])
@@ -63,9 +62,9 @@ def hold_out(sizes: np.ndarray, val_fraction: float) -> np.ndarray:
 
 
 class CorpusSplit(NamedTuple):
-    """How the tokens of one corpus divide: stretches of `sizes` tokens, one after another, held out or not.
+    """The split of one corpus: consecutive segments of `sizes` tokens, each held out or not.
 
-    A stretch is a document, or a single document's beginning and its end.
+    A segment is a document, or the beginning or end of a single document.
     """
 
     sizes: np.ndarray
@@ -73,25 +72,27 @@ class CorpusSplit(NamedTuple):
 
 
 def assign_splits(ends: np.ndarray, documents: Sequence[int], val_fraction: float) -> list[CorpusSplit]:
-    """The sides of each of several corpora, whose documents follow one another and end at `ends`."""
+    """Return the split of each of several corpora, whose documents follow one another and end at `ends`."""
     import numpy as np
 
-    found = []
+    splits = []
     for sizes in np.split(np.diff(ends, prepend=0), np.cumsum(documents)[:-1]):
         if len(sizes) == 1:
             keep = int(sizes[0] * (1 - val_fraction))
-            found.append(CorpusSplit(np.array([keep, sizes[0] - keep]), np.array([False, True])))
+            splits.append(CorpusSplit(np.array([keep, sizes[0] - keep]), np.array([False, True])))
         else:
-            found.append(CorpusSplit(sizes, hold_out(sizes, val_fraction)))
-    return found
+            splits.append(CorpusSplit(sizes, hold_out(sizes, val_fraction)))
+    return splits
 
 
-def split(path: Path, sides: Sequence[CorpusSplit], train: ShardsWriter, val: ShardsWriter, progress: Progress) -> None:
-    """Write the tokens in `path` to their sides, in the order they have there."""
+def write_splits(
+    path: Path, splits: Sequence[CorpusSplit], train: ShardsWriter, val: ShardsWriter, progress: Progress
+) -> None:
+    """Write the tokens in `path` to `train` and `val`, in order."""
     import numpy as np
 
-    sizes = np.concatenate([side.sizes for side in sides])
-    held_out = np.concatenate([side.held_out for side in sides])
+    sizes = np.concatenate([split.sizes for split in splits])
+    held_out = np.concatenate([split.held_out for split in splits])
     for writer, chosen in ((train, ~held_out), (val, held_out)):
         writer.starts = np.cumsum(sizes[chosen]) - sizes[chosen]
     ends = np.cumsum(sizes)

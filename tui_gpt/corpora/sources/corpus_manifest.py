@@ -1,8 +1,8 @@
-"""`corpus.json`: what a folder that was fetched, cleaned or added says of itself.
+"""`corpus.json`: the manifest of a folder that was fetched, cleaned or added.
 
-It names the files that are its text, so that a report or a licence beside them is none, how documents stand in them,
-and where they came from. It is written last, and the folder is renamed into place after it: a folder that has one is
-whole.
+It lists the text files, so that a report or a licence beside them is not read as text, how documents are laid out in
+them, and where they came from. It is written last and the folder is then renamed into place, so a folder with a
+manifest is complete.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MANIFEST = "corpus.json"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """`files`: each text file's size in bytes, in the order in which they are read. `documents`: None when unknown."""
+    """files: the size in bytes of each text file, in reading order. documents: None if unknown."""
 
     name: str
     made: Literal["fetched", "cleaned", "added"]
@@ -33,7 +33,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Raises CorpusError for one that is damaged, or that names files outside its folder."""
+    """Return the manifest of a folder, None if it has none.
+
+    Raises CorpusError if it is damaged or names files outside its folder.
+    """
     path = folder / MANIFEST
     try:
         data = path.read_bytes()
@@ -45,13 +48,14 @@ def read_manifest(folder: Path) -> Manifest | None:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorpusError(
-            f"does not describe a corpus: {error}", where=str(path), do="Delete it, and every text file counts"
+            f"invalid manifest: {error}", where=str(path), do="Delete it to read every text file in the folder"
         ) from None
     for file in manifest.files:
         if Path(file).is_absolute() or ".." in Path(file).parts:
-            raise CorpusError(f"names a file outside its folder: {file}", where=str(path))
+            raise CorpusError(f"lists a file outside its folder: {file}", where=str(path))
     return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a folder."""
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")

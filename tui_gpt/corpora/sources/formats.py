@@ -1,9 +1,8 @@
-"""What a file of text is, by its name: plain text, records (.jsonl, .csv, .parquet), and either packed (.gz, .zst).
+"""Read text files by format: plain text, records (.jsonl, .csv, .parquet), and both compressed (.gz, .zst).
 
-Text comes out in pieces of some 10⁶ characters, each with where it stands, so that a file larger than memory can be
-read and a fault is named by file and line. A plain file is one document whatever is in it; a record is one document,
-the text in its text column. What unpacks to a bomb, or holds a line without an end, is refused before it fills the
-memory.
+Text is read in pieces of about 10⁶ characters, each with its origin, so that files larger than memory can be read and
+errors name file and line. A plain file is one document; a record is one document, the text in its text column.
+Decompression bombs and endless lines are rejected before they fill the memory.
 """
 
 from __future__ import annotations
@@ -31,15 +30,18 @@ if TYPE_CHECKING:
 PIECE_BYTES = 1 << 20
 HEAD_BYTES = 1 << 16
 MAX_RECORD_BYTES = 1 << 26
-PACKED_READ_BYTES = 1 << 10  # zstd unpacks 4 bytes to 128 KiB at worst: 32 MiB in one go
-BOMB_BYTES, BOMB_RATIO = 1 << 28, 250  # English packs to a quarter; the same page a thousand times to a two-hundredth
+COMPRESSED_READ_BYTES = 1 << 10  # zstd expands 4 bytes to 128 KiB at worst, so a read yields at most 32 MiB
+BOMB_BYTES, BOMB_RATIO = 1 << 28, 250  # English compresses 4:1, one page repeated a thousand times 200:1
 COLUMNS = ("text", "content", "document", "story", "body")
-HEADING = re.compile(r"\s*= [^=].* =\s*")  # of an article in WikiText, whose rows are lines
+HEADING = re.compile(r"\s*= [^=].* =\s*")  # starts an article in WikiText, whose rows are lines
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """How documents stand in files: the column that holds the text, what separates documents of a plain file, and
-    whether rows are lines of articles that begin with a `= heading =`."""
+    """How documents are stored in files.
+
+    column: the text column of records. separator: the text between documents of a plain file. articles: whether rows
+    are lines of articles that each begin with a `= heading =`.
+    """
 
     column: str = ""
     separator: str = ""
@@ -47,7 +49,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Document(str):
-    """A document's text, and where it stands: its file, and its line or row where a file holds several."""
+    """The text of a document and its origin: the file, and the line or row if the file holds several documents."""
 
     __slots__ = ("origin",)
     origin: str
@@ -62,7 +64,9 @@ class Document(str):
 
 
 class Piece(NamedTuple):
-    """Some text of a document. `begins`: it is the document's first; the next that begins ends it."""
+    """Part of a document's text. begins: whether it is the document's first piece, which also ends the document
+    before.
+    """
 
     text: str
     begins: bool
@@ -70,7 +74,7 @@ class Piece(NamedTuple):
 
 
 def documents_of(pieces: Iterable[Piece]) -> Iterator[Document]:
-    """Each document whole."""
+    """Join pieces to whole documents."""
     parts: list[str] = []
     origin = ""
     for piece in pieces:
@@ -87,7 +91,7 @@ def documents_of(pieces: Iterable[Piece]) -> Iterator[Document]:
 ErrorHandler = Callable[[CorpusError], None]
 
 
-def _refuse(error: CorpusError) -> None:
+def _raise(error: CorpusError) -> None:
     raise error
 
 
@@ -95,14 +99,14 @@ def read_pieces(
     path: Path,
     layout: Layout = Layout(),  # noqa: B008
     encoding: str = "utf-8",
-    fault: ErrorHandler = _refuse,
+    on_error: ErrorHandler = _raise,
 ) -> Iterator[Piece]:
-    """The documents of a file, in pieces. Empty records are left out; a plain file is one document even when empty.
+    """Yield the documents of a file in pieces. Empty records are skipped; a plain file is one document even if empty.
 
-    Raises CorpusError naming file and line (or byte) for what cannot be read, is damaged, or is not text. `fault` is
-    told of a line that is no record, and may pass over it.
+    Raises CorpusError with file and line (or byte) for a file that cannot be read, is damaged or is not text. on_error:
+    called for a line that is not a record; it raises, or returns to skip the line.
     """
-    with _explained(path):
+    with _translate_errors(path):
         kind = _kind(path)
         if kind == ".parquet":
             rows = _parquet(path, layout)
@@ -110,57 +114,60 @@ def read_pieces(
             return
         with open_decompressed(path) as file:
             if kind in (".jsonl", ".ndjson", ".json"):
-                yield from _json_lines(file, path, layout, fault)
+                yield from _json_lines(file, path, layout, on_error)
             elif kind == ".csv":
                 yield from _csv(file, path, layout, encoding)
             else:
                 text = _text(file, str(path), encoding)
-                yield from _separated(text, path, layout.separator) if layout.separator else _whole(text, path)
+                yield from _split_documents(text, path, layout.separator) if layout.separator else _whole(text, path)
 
 
 def is_text_in_some_encoding(path: Path) -> bool:
-    """Whether the file is plain text or .csv, which may be in any; JSON and Parquet are UTF-8 by definition."""
+    """Return whether the file is plain text or .csv, which have no fixed encoding; JSON and Parquet are always
+    UTF-8.
+    """
     return _kind(path) in ("", ".csv")
 
 
 def is_single_document(path: Path, layout: Layout) -> bool:
+    """Return whether the whole file is one document."""
     return _kind(path) == "" and not layout.separator
 
 
 def check_file(path: Path, layout: Layout = Layout()) -> None:  # noqa: B008
-    """Raises CorpusError unless the file's beginning can be read and is text."""
-    if _kind(path) == "" and not _packing(path):
-        with _explained(path), path.open("rb") as file:
+    """Raise CorpusError unless the beginning of the file can be read and is text."""
+    if _kind(path) == "" and not _compression(path):
+        with _translate_errors(path), path.open("rb") as file:
             head = file.read(HEAD_BYTES)
         if not decode(head, str(path), whole=len(head) < HEAD_BYTES).strip() and len(head) < HEAD_BYTES:
-            raise CorpusError("is empty", where=str(path))
+            raise CorpusError("empty file", where=str(path))
     elif not any(piece.text.strip() for piece in read_pieces(path, layout)):
         raise CorpusError("is empty", where=str(path))
 
 
-def _packing(path: Path) -> str:
+def _compression(path: Path) -> str:
     return next((suffix for suffix in PACKED_SUFFIXES if path.name.lower().endswith(suffix)), "")
 
 
 def _kind(path: Path) -> str:
-    """`.jsonl`, `.json`, `.csv`, `.parquet`, or "" for plain text."""
-    name = path.name.lower().removesuffix(_packing(path))
+    """Return `.jsonl`, `.ndjson`, `.json`, `.csv`, `.parquet`, or "" for plain text."""
+    name = path.name.lower().removesuffix(_compression(path))
     return next((kind for kind in (".jsonl", ".ndjson", ".json", ".csv", ".parquet") if name.endswith(kind)), "")
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """A library's complaint about a damaged file, as one line."""
+def _translate_errors(path: Path) -> Iterator[None]:
+    """Raise CorpusError for the exceptions of the decompression libraries and the operating system."""
     try:
         yield
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise CorpusError(f"is damaged: {error}".lower().rstrip("."), where=str(path)) from None
+        raise CorpusError(f"damaged file: {error}".lower().rstrip("."), where=str(path)) from None
     except OSError as error:
         raise read_error(path, error) from None
 
 
-class _Guarded(io.RawIOBase):
-    """Unpacked bytes, as long as there are not absurdly many for the packed file's size."""
+class _BombGuard(io.RawIOBase):
+    """Decompressed bytes. Raises CorpusError when there are implausibly many for the size of the compressed file."""
 
     def __init__(self, file: IO[bytes], path: Path) -> None:
         self._file, self._path = file, path
@@ -175,10 +182,9 @@ class _Guarded(io.RawIOBase):
         self._read += len(data)
         if self._read > self._limit:
             raise CorpusError(
-                f"unpacks to more than {BOMB_RATIO} times its size, which no text does: read no further than"
-                f" {self._limit:,} bytes",
+                f"expands to more than {BOMB_RATIO} times its size; stopped after {self._limit:,} bytes",
                 where=str(self._path),
-                do="If it is what you want, unpack it first",
+                do="If the file is what you want, decompress it first",
             )
         buffer[: len(data)] = data
         return len(data)
@@ -189,16 +195,17 @@ class _Guarded(io.RawIOBase):
 
 
 def open_decompressed(path: Path) -> IO[bytes]:
-    packing = _packing(path)
-    if not packing:
+    """Open a file for reading, decompressing .gz and .zst."""
+    compression = _compression(path)
+    if not compression:
         return path.open("rb")
-    if packing == ".gz":
-        return io.BufferedReader(_Guarded(gzip.open(path, "rb"), path), PIECE_BYTES)  # type: ignore[arg-type]
-    return io.BufferedReader(_Guarded(_Zstandard(path), path), PIECE_BYTES)  # type: ignore[arg-type]
+    if compression == ".gz":
+        return io.BufferedReader(_BombGuard(gzip.open(path, "rb"), path), PIECE_BYTES)  # type: ignore[arg-type]
+    return io.BufferedReader(_BombGuard(_Zstandard(path), path), PIECE_BYTES)  # type: ignore[arg-type]
 
 
 class _Zstandard(io.RawIOBase):
-    """A .zst file's bytes; that it ended before its last frame did is said, which the library does not."""
+    """The decompressed bytes of a .zst file. Raises EOFError for a truncated frame, which the library ignores."""
 
     def __init__(self, path: Path) -> None:
         import zstandard
@@ -207,19 +214,19 @@ class _Zstandard(io.RawIOBase):
         self._error = zstandard.ZstdError
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
         self._frame = self._decompressor.decompressobj()
-        self._ready, self._begun = memoryview(b""), False
+        self._ready, self._in_frame = memoryview(b""), False
 
     def read(self, size: int = -1) -> bytes:
         while not self._ready:
-            data = self._frame.unused_data or self._file.read(PACKED_READ_BYTES)
+            data = self._frame.unused_data or self._file.read(COMPRESSED_READ_BYTES)
             if self._frame.eof:
-                self._frame, self._begun = self._decompressor.decompressobj(), False
+                self._frame, self._in_frame = self._decompressor.decompressobj(), False
             if not data:
-                if self._begun:
-                    raise EOFError("it ends in the middle of a frame")
+                if self._in_frame:
+                    raise EOFError("truncated frame")
                 return b""
             try:
-                self._begun, self._ready = True, memoryview(self._frame.decompress(data))
+                self._in_frame, self._ready = True, memoryview(self._frame.decompress(data))
             except self._error as error:
                 raise EOFError(str(error)) from None
         taken, self._ready = self._ready[:size], self._ready[size:]
@@ -231,25 +238,28 @@ class _Zstandard(io.RawIOBase):
 
 
 def _text(file: IO[bytes], where: str, encoding: str) -> Iterator[str]:
-    """The file's text, some 10⁶ characters at a time. Raises CorpusError naming the byte that is none."""
+    """Yield the text of a file, about 10⁶ characters at a time.
+
+    Raises CorpusError with the byte offset for data that is not text in `encoding`.
+    """
     decoder = codecs.getincrementaldecoder(encoding)()
     offset = 0
     while True:
         data = file.read(PIECE_BYTES)
         if not offset and encoding == "utf-8":
             if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-                decode(data, where)  # says so
+                decode(data, where)  # raises the error for UTF-16
             data, offset = data.removeprefix(BOM), len(BOM) * data.startswith(BOM)
         nul = data.find(0) if encoding == "utf-8" else -1
         if nul >= 0:
-            raise CorpusError(f"is binary, not text: a NUL byte at offset {offset + nul:,}", where=where)
-        kept = len(decoder.getstate()[0])  # of a character that the last piece cut
+            raise CorpusError(f"binary file: NUL byte at offset {offset + nul:,}", where=where)
+        buffered = len(decoder.getstate()[0])  # bytes of a character that spans two reads
         try:
             text = decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise CorpusError(
-                f"is not {encoding.upper()} text: byte 0x{byte:02x} at offset {offset - kept + error.start:,}",
+                f"not {encoding.upper()} text: byte 0x{byte:02x} at offset {offset - buffered + error.start:,}",
                 where=where,
                 do=ENCODING_HINT,
             ) from None
@@ -269,9 +279,9 @@ def _whole(text: Iterator[str], path: Path) -> Iterator[Piece]:
         yield Piece("", True, str(path))
 
 
-def _separated(text: Iterator[str], path: Path, separator: str) -> Iterator[Piece]:
-    """Documents between separators, without the line ends around them."""
-    kept, line, begins = "", 1, True
+def _split_documents(text: Iterator[str], path: Path, separator: str) -> Iterator[Piece]:
+    """Yield the documents between separators, without the line ends around them."""
+    rest, line, begins = "", 1, True
 
     def piece(part: str) -> Iterator[Piece]:
         nonlocal begins, line
@@ -284,25 +294,25 @@ def _separated(text: Iterator[str], path: Path, separator: str) -> Iterator[Piec
         line += part.count("\n")
 
     for part in text:
-        kept += part
-        *whole, kept = kept.split(separator)
-        for found in whole:
-            yield from piece(found)
+        rest += part
+        *complete, rest = rest.split(separator)
+        for document in complete:
+            yield from piece(document)
             begins = True
-        if len(kept) > PIECE_BYTES:  # of one long document, all but what a separator or line ends may begin in
-            ready = kept[: -len(separator)].rstrip("\r\n")
-            kept = kept[len(ready) :]
+        if len(rest) > PIECE_BYTES:  # a long document; keep back what may be the start of a separator or line ends
+            ready = rest[: -len(separator)].rstrip("\r\n")
+            rest = rest[len(ready) :]
             yield from piece(ready)
-    yield from piece(kept)
+    yield from piece(rest)
 
 
-def _json_lines(file: IO[bytes], path: Path, layout: Layout, fault: ErrorHandler) -> Iterator[Piece]:
+def _json_lines(file: IO[bytes], path: Path, layout: Layout, on_error: ErrorHandler) -> Iterator[Piece]:
     number, column, decoder = 0, layout.column, None
     while line := file.readline(MAX_RECORD_BYTES + 1):
         number += 1
         where = f"{path}:{number}"
         if len(line) > MAX_RECORD_BYTES:
-            raise CorpusError(f"a line of more than {MAX_RECORD_BYTES >> 20} MiB", where=where)
+            raise CorpusError(f"line longer than {MAX_RECORD_BYTES >> 20} MiB", where=where)
         if number == 1:
             line = line.removeprefix(BOM)
         if line.isspace():
@@ -315,7 +325,7 @@ def _json_lines(file: IO[bytes], path: Path, layout: Layout, fault: ErrorHandler
             text: str | None = decoder.decode(line).text  # type: ignore[attr-defined]
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             reason = str(error).replace("`", "").replace(f" - at $.{column}", "")
-            fault(CorpusError(f"is not a JSON object with a text: {reason}", where=where))
+            on_error(CorpusError(f"not a JSON object with a text: {reason}", where=where))
             continue
         if text:
             yield Piece(text, True, where)
@@ -330,48 +340,51 @@ def _csv(file: IO[bytes], path: Path, layout: Layout, encoding: str) -> Iterator
         for row in rows:
             where = f"{path}:{rows.line_num}"
             if row and len(row) != len(header):
-                raise CorpusError(f"a row of {len(row)} fields, not {len(header)}", where=where)
+                raise CorpusError(f"row of {len(row)} fields, expected {len(header)}", where=where)
             if row and row[column]:
                 yield Piece(row[column], True, where)
     except csv.Error as error:
-        raise CorpusError(f"is not CSV: {error}", where=f"{path}:{rows.line_num}") from None
+        raise CorpusError(f"invalid CSV: {error}", where=f"{path}:{rows.line_num}") from None
     except ValueError:
-        raise CorpusError(f"has no column {layout.column!r}: there are {', '.join(header)}", where=str(path)) from None
+        columns = f"Columns: {', '.join(header)}"
+        raise CorpusError(f"no column {layout.column!r}", where=str(path), do=columns) from None
 
 
 def _lines(text: Iterator[str]) -> Iterator[str]:
-    """Lines with their ends; one longer than a record may be comes in parts, for the reader to refuse."""
-    kept = ""
+    """Yield lines with their ends. A line longer than a record may be is yielded in parts, which the reader rejects."""
+    rest = ""
     for part in text:
-        *lines, kept = (kept + part).split("\n")
+        *lines, rest = (rest + part).split("\n")
         for line in lines:
             yield line + "\n"
-        if len(kept) > MAX_RECORD_BYTES:
-            yield kept
-            kept = ""
-    if kept:
-        yield kept
+        if len(rest) > MAX_RECORD_BYTES:
+            yield rest
+            rest = ""
+    if rest:
+        yield rest
 
 
 def text_column(row: dict[str, Any], where: str) -> str:
-    """The column that holds the text: the only one, or the first that is called as such columns are."""
+    """Return the name of the text column: the only column, or the first with a usual name. Raises CorpusError if
+    none.
+    """
     if len(row) == 1:
         return next(iter(row))
     for name in COLUMNS:
         if name in row:
             return name
     raise CorpusError(
-        f"has no column called {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}: there are {', '.join(map(str, row))}",
+        f"no column named {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]} among {', '.join(map(str, row))}",
         where=where,
-        do="Say which holds the text: gpt-tui corpus add NAME FILE --column COLUMN",
+        do="Name the text column: gpt-tui corpus add NAME FILE --column COLUMN",
     )
 
 
 def require_pyarrow(where: str) -> None:
-    """Raises CorpusError unless Parquet files can be read here."""
+    """Raise CorpusError unless pyarrow, which reads Parquet files, is installed."""
     if find_spec("pyarrow") is None:
         raise CorpusError(
-            "is Parquet, which pyarrow reads, and that is not installed",
+            "reading Parquet needs pyarrow, which is not installed",
             where=where,
             do="Install it: pip install 'gpt-tui[parquet]'",
         )
@@ -392,20 +405,21 @@ def _parquet(path: Path, layout: Layout) -> Iterator[Piece]:
                     row += 1
                     yield Piece(text or "", True, f"{path}:{row}")
     except arrow.ArrowException as error:
-        raise CorpusError(f"is damaged or no Parquet: {str(error).splitlines()[0]}", where=str(path)) from None
+        raise CorpusError(f"invalid Parquet file: {str(error).splitlines()[0]}", where=str(path)) from None
 
 
 def _text_column(file: pyarrow.parquet.ParquetFile, path: Path, layout: Layout) -> str:
     kinds = {field.name: str(field.type) for field in file.schema_arrow}
     column = layout.column or text_column(dict.fromkeys(kinds), str(path))
     if kinds.get(column) not in ("string", "large_string", "string_view"):
-        kind = f"holds {kinds[column]}" if column in kinds else f"is not there: there are {', '.join(kinds)}"
-        raise CorpusError(f"its column {column!r} {kind}", where=str(path))
+        if column in kinds:
+            raise CorpusError(f"column {column!r} holds {kinds[column]}, not text", where=str(path))
+        raise CorpusError(f"no column {column!r}", where=str(path), do=f"Columns: {', '.join(kinds)}")
     return column
 
 
 def _articles(lines: Iterator[Piece]) -> Iterator[Piece]:
-    """Rows that are lines, joined to the articles that their headings begin; an empty row is an empty line."""
+    """Group rows, which are lines, into articles that begin at a heading; an empty row is an empty line."""
     begins = True
     for line in lines:
         begins = begins or HEADING.fullmatch(line.text) is not None

@@ -1,4 +1,4 @@
-"""One process at a time: a file that is locked while work is done, and free again however the process ends."""
+"""Exclusive lock between processes, released however its holder ends."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 @contextmanager
-def exclusive_lock(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Holds `lock` while no other process does; calls `waiting` again and again until then, which may raise."""
+def exclusive_lock(lock: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the file `lock` exclusively. `on_wait` is called repeatedly while another process holds it; it may raise."""
     with lock.open("wb") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                waiting()
+                on_wait()
                 time.sleep(0.1)
         yield

@@ -1,8 +1,9 @@
-"""Several corpora as one, mixed by weight: `0.7 stories + 0.3 shakespeare`.
+"""Several corpora mixed by weight: `0.7 stories + 0.3 shakespeare`.
 
-A formula in the one setting `data.corpus` rather than a table: it is written alike in TOML, in the form and on the
-command line, and since names hold colons and commas (`gutenberg:84,1342`) the weight stands before its corpus. The
-corpora are prepared as one, each split for itself; the weights say only how often training draws from each.
+A mixture is a formula in the single setting `data.corpus` rather than a table, so that it is written the same way in
+TOML, in a form and on the command line. Corpus names contain colons and commas (`gutenberg:84,1342`), so the weight
+comes first. The corpora are prepared together and each is split on its own; the weights set how often training draws
+from each.
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ if TYPE_CHECKING:
     from tui_gpt.corpora.sources.formats import Piece
 
 _TERM = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s+(\S.*?)\s*")
-LEAST_SHARE = 0.001
+MIN_SHARE = 0.001
 
 
 class Term(NamedTuple):
+    """A corpus of a mixture and its weight."""
+
     weight: float
     reference: str
 
 
 def parse_mixture(reference: str) -> list[Term]:
-    """The weighted corpora of a mixture, their weights adding up to 1; empty for what is no mixture.
+    """Return the weighted corpora of a mixture, with weights that sum to 1; an empty list if `reference` is not a
+    mixture.
 
-    Raises CorpusError for weights that cannot be.
+    Raises CorpusError for a weight that is too small and for a corpus named twice.
     """
     found = [_TERM.fullmatch(term) for term in re.split(r"\s\+\s", reference)]
     terms = [Term(float(term[1]), term[2]) for term in found if term]
@@ -39,20 +43,20 @@ def parse_mixture(reference: str) -> list[Term]:
         return []
     total = sum(term.weight for term in terms)
     for term in terms:
-        if term.weight < LEAST_SHARE * total or not total:
+        if term.weight < MIN_SHARE * total or not total:
             raise CorpusError(
-                f"the weight of {term.reference} is under a thousandth of the mixture",
+                f"the weight of {term.reference} is less than 0.001 of the mixture",
                 where=f"data.corpus = {reference}",
-                do="Leave it out, or weigh it more",
+                do="Leave it out or increase its weight",
             )
     names = [term.reference for term in terms]
     if len(set(names)) < len(names):
-        raise CorpusError("names a corpus twice", where=f"data.corpus = {reference}", do="Add its weights")
+        raise CorpusError("a corpus is named twice", where=f"data.corpus = {reference}", do="Add up its weights")
     return [Term(term.weight / total, term.reference) for term in terms]
 
 
 class Mixture(Source):
-    """Several sources, one after another."""
+    """Several sources read one after another."""
 
     description = "a mixture"
 

@@ -1,8 +1,8 @@
-"""What a corpus name means: bundled text, what the user keeps in the corpus folder, or a path.
+"""Resolve corpus names: bundled text, corpora in the user's corpus folder, fetched corpora, and paths.
 
-A name of the registry (`catalogue.py`) wins, then a file or folder in the corpus folder, then a path from the current
-folder; anything else with a slash in it is a path. What is not bundled resolves to the user's own copy, to what was
-fetched, or to one line that says how to fetch it.
+A name in the catalogue comes first, then a file or folder in the corpus folder, then a path relative to the current
+folder; a name with a slash is always a path. A catalogue name that is not bundled resolves to the user's own copy or
+the fetched one; if there is neither, the error says how to fetch it.
 """
 
 from __future__ import annotations
@@ -35,12 +35,15 @@ from tui_gpt.corpora.stories.generator import MEGABYTES, SEED
 from tui_gpt.errors import CorpusError, reason
 
 KEPT_SUFFIXES = (".txt", *(kind + packed for kind in RECORD_SUFFIXES for packed in ("", *PACKED_SUFFIXES)))
-CHECKED_FILES = 256  # of a folder, before a run starts; preparation reads them all
+CHECKED_FILES = 256  # files of a folder that are checked before a run starts; preparation reads all
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 class CorpusEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the corpus list. `how` tells how to get one that is absent, whose size is what would be fetched."""
+    """A line of the corpus list.
+
+    how: the command that gets an absent corpus, whose size is that of the download.
+    """
 
     name: str
     description: str
@@ -54,31 +57,35 @@ class CorpusEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_corpora(corpus_dir: Path) -> list[CorpusEntry]:
-    """The registry's names, then the texts and folders of `corpus_dir`. Raises CorpusError when it cannot be read."""
+    """Return the corpora of the catalogue, then the fetched and generated ones, then the files and folders in
+    `corpus_dir`.
+
+    Raises CorpusError if the folder cannot be read.
+    """
     entries = []
-    for name, about in CATALOGUE.items():
-        path = None if name in BUNDLED else _kept(name, corpus_dir)
+    for name, known in CATALOGUE.items():
+        path = None if name in BUNDLED else _find_in_folder(name, corpus_dir)
         fetched = fetched_folder(name, corpus_dir)
         if path is not None:
-            entry = _entry(name, about.description, path)
+            entry = _entry(name, known.description, path)
         elif name in BUNDLED:
             size = _bundled(name, corpus_dir).size_bytes()
-            entry = CorpusEntry(name=name, description=about.description, kind="bundled", size_bytes=size)
+            entry = CorpusEntry(name=name, description=known.description, kind="bundled", size_bytes=size)
         elif fetched.exists():
-            entry = msgspec.structs.replace(_entry(name, about.description, fetched), kind="fetched")
+            entry = msgspec.structs.replace(_entry(name, known.description, fetched), kind="fetched")
         else:
             entry = CorpusEntry(
                 name=name,
-                description=about.description,
+                description=known.description,
                 kind="absent",
                 path=str(corpus_dir / f"{name}.txt"),
-                size_bytes=about.size_bytes,
+                size_bytes=known.size_bytes,
                 how=f"gpt-tui corpus fetch {name}",
             )
         entries.append(
-            msgspec.structs.replace(entry, licence=about.licence, source=about.source, good_for=about.good_for)
+            msgspec.structs.replace(entry, licence=known.licence, source=known.source, good_for=known.good_for)
         )
-    entries += _by_pattern(corpus_dir)
+    entries += _pattern_entries(corpus_dir)
     listed = {entry.path for entry in entries if entry.kind != "absent"}
     for path in _texts_in(corpus_dir):
         if str(path) not in listed:
@@ -86,8 +93,8 @@ def list_corpora(corpus_dir: Path) -> list[CorpusEntry]:
     return entries
 
 
-def _by_pattern(corpus_dir: Path) -> list[CorpusEntry]:
-    """Books, sets of the hub and stories that were fetched or made, under the names that find them."""
+def _pattern_entries(corpus_dir: Path) -> list[CorpusEntry]:
+    """Return the books and hub datasets that were fetched and the stories that were generated, with their names."""
     cache = cache_dir(corpus_dir)
     entries = []
     for path in sorted(cache.glob(f"fetched/*/{MANIFEST}")):
@@ -97,16 +104,16 @@ def _by_pattern(corpus_dir: Path) -> list[CorpusEntry]:
             entries.append(
                 msgspec.structs.replace(entry, kind="fetched", licence=manifest.licence, source=manifest.source)
             )
-    for made in Stories.find_generated(cache):
-        if (made.megabytes, made.seed) != (MEGABYTES, SEED):
-            name = f"stories:{made.megabytes:g}:{made.seed}"
-            description = CATALOGUE["stories"].description
-            entries.append(CorpusEntry(name=name, description=description, kind="made", size_bytes=made.size_bytes()))
+    for stories in Stories.find_generated(cache):
+        if (stories.megabytes, stories.seed) != (MEGABYTES, SEED):
+            name = f"stories:{stories.megabytes:g}:{stories.seed}"
+            description, size = CATALOGUE["stories"].description, stories.size_bytes()
+            entries.append(CorpusEntry(name=name, description=description, kind="made", size_bytes=size))
     return entries
 
 
 def fetched_folder(name: str, corpus_dir: Path) -> Path:
-    """Where the text of a fetched corpus lies, or would."""
+    """Return the folder of a fetched corpus; it may not exist."""
     return cache_dir(corpus_dir) / "fetched" / folder_name(name)
 
 
@@ -131,20 +138,20 @@ def _is_corpus(path: Path) -> bool:
         return False
     try:
         kind = path_kind(path)
-    except CorpusError:  # listed, with what is wrong with it
+    except CorpusError:  # listed, with the error as its description
         return True
     return kind == "folder" or (kind == "file" and path.name.lower().endswith(TEXT_SUFFIXES))
 
 
 def _short_name(path: Path) -> str:
-    """The shortest name that finds `path` in its folder."""
+    """Return the shortest name that resolves to `path` in its folder."""
     stem = next((path.name.removesuffix(end) for end in KEPT_SUFFIXES if path.name.endswith(end)), path.name)
-    found = next((place for place in _places(stem, path.parent) if os.path.lexists(place)), None)
+    found = next((candidate for candidate in _candidates(stem, path.parent) if os.path.lexists(candidate)), None)
     return stem if stem not in CATALOGUE and found == path else path.name
 
 
 def _entry(name: str, description: str, path: Path) -> CorpusEntry:
-    """One that cannot be read says so in its description: it must not hide the others."""
+    """Return the entry of a file or folder; if it cannot be read, the error is its description."""
     kind: Literal["file", "folder", "cleaned"] = "file"
     size = 0
     try:
@@ -165,56 +172,56 @@ def _entry(name: str, description: str, path: Path) -> CorpusEntry:
     return CorpusEntry(name=name, description=description, kind=kind, path=str(path), size_bytes=size)
 
 
-def _places(name: str, corpus_dir: Path) -> list[Path]:
+def _candidates(name: str, corpus_dir: Path) -> list[Path]:
     return [corpus_dir / name, *(corpus_dir / f"{name}{suffix}" for suffix in KEPT_SUFFIXES)]
 
 
-def _kept(name: str, corpus_dir: Path) -> Path | None:
-    """What the user keeps in `corpus_dir` under `name`."""
-    for path in _places(name, corpus_dir):
+def _find_in_folder(name: str, corpus_dir: Path) -> Path | None:
+    """Return the file or folder in `corpus_dir` that `name` refers to, None if there is none."""
+    for path in _candidates(name, corpus_dir):
         if path_kind(path) in ("file", "folder"):
             return path
     return None
 
 
 def find_corpus(reference: str, corpus_dir: Path) -> Source:
-    """The corpus that a name or path means. Raises CorpusError with the nearest known name."""
+    """Return the source that a name, a mixture or a path refers to. Raises CorpusError with the nearest known name."""
     if terms := parse_mixture(reference):
         return Mixture([find_corpus(term.reference, corpus_dir) for term in terms], reference)
     if reference in BUNDLED:
         return _bundled(reference, corpus_dir)
     if match := STORIES.fullmatch(reference):
         if not float(match[1]):
-            raise CorpusError(f"{reference!r} has no stories in it", do="Write stories:MEGABYTES[:SEED]")
+            raise CorpusError(f"{reference!r} is empty", do="Write stories:MEGABYTES[:SEED]")
         description = CATALOGUE["stories"].description
         return Stories(reference, description, cache_dir(corpus_dir), float(match[1]), int(match[2] or SEED))
-    about = catalogue_entry(reference)
+    entry = catalogue_entry(reference)
     digests = Digests(cache_dir(corpus_dir) / "digests")
-    path = None if about and ":" in reference else _path_of(reference, corpus_dir)
+    path = None if entry and ":" in reference else _path_of(reference, corpus_dir)
     fetched = fetched_folder(reference, corpus_dir)
-    if about and path is None and path_kind(fetched) == "folder":
+    if entry and path is None and path_kind(fetched) == "folder":
         path = fetched
     if path is not None:
         source = Folder if path_kind(path) == "folder" else TextFile
-        return source(path, reference, about.description, digests) if about else source(path, digests=digests)
-    if about:
+        return source(path, reference, entry.description, digests) if entry else source(path, digests=digests)
+    if entry:
         raise CorpusError(
-            f"the text of {reference} is not here yet",
+            f"{reference} has not been fetched yet",
             where=str(fetched),
-            do=f"gpt-tui corpus fetch {reference} ({_size_of(about.size_bytes)}{about.licence})",
+            do=f"Run gpt-tui corpus fetch {reference} ({_format_size(entry.size_bytes)}{entry.licence})",
         )
     if _looks_like_path(reference):
-        raise CorpusError("there is no such file or folder", where=reference)
+        raise CorpusError("no such file or folder", where=reference)
     names = [*CATALOGUE, *(_short_name(path) for path in _texts_in(corpus_dir))]
     near = difflib.get_close_matches(reference, names, n=1)
     raise CorpusError(
-        f"no corpus and no file is called {reference!r}",
+        f"unknown corpus {reference!r}",
         where="data.corpus",
         do=f"Did you mean {near[0]}?" if near else f"Corpora: {', '.join(names)}",
     )
 
 
-def _size_of(size_bytes: int) -> str:
+def _format_size(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:,.1f} MB, " if size_bytes else ""
 
 
@@ -223,25 +230,25 @@ def _looks_like_path(reference: str) -> bool:
 
 
 def _path_of(reference: str, corpus_dir: Path) -> Path | None:
-    """The absolute path of a reference that is no name of the registry's bundled text, None where nothing is there."""
+    """Return the absolute path of a reference that does not name a bundled corpus, None if nothing is there."""
     if not reference:
         return None
     if not _looks_like_path(reference):
-        kept = _kept(reference, corpus_dir)
-        if kept is not None or reference in CATALOGUE:
-            return kept
+        found = _find_in_folder(reference, corpus_dir)
+        if found is not None or reference in CATALOGUE:
+            return found
     try:
-        path = Path(os.path.abspath(Path(reference).expanduser()))  # noqa: PTH100  `..` goes, links stay
+        path = Path(os.path.abspath(Path(reference).expanduser()))  # noqa: PTH100  resolves `..` but not links
     except (RuntimeError, ValueError):
         return None
     kind = path_kind(path)
     if kind == "other":
-        raise CorpusError("is neither a file nor a folder", where=reference)
+        raise CorpusError("neither a file nor a folder", where=reference)
     return path if kind else None
 
 
 def check_corpus(reference: str, corpus_dir: Path) -> str:
-    """`reference` with a path made absolute, if it can be read and begins as text. Raises CorpusError otherwise."""
+    """Return `reference` with paths made absolute. Raises CorpusError unless it can be read and begins as text."""
     if terms := parse_mixture(reference):
         return " + ".join(f"{term.weight:g} {check_corpus(term.reference, corpus_dir)}" for term in terms)
     source = find_corpus(reference, corpus_dir)
@@ -254,44 +261,44 @@ def check_corpus(reference: str, corpus_dir: Path) -> str:
         return reference
     if source.name == reference and catalogue_entry(reference):
         return reference
-    in_corpus_dir = not _looks_like_path(reference) and _kept(reference, corpus_dir) is not None
+    in_corpus_dir = not _looks_like_path(reference) and _find_in_folder(reference, corpus_dir) is not None
     return reference if in_corpus_dir else str(source.path)
 
 
-def free_name(name: str, corpus_dir: Path) -> Path:
-    """The folder that a new corpus called `name` gets. Raises CorpusError for a name that is taken or cannot be one."""
+def new_corpus_path(name: str, corpus_dir: Path) -> Path:
+    """Return the path of a new corpus called `name`. Raises CorpusError for an invalid name and one in use."""
     if not NAME.fullmatch(name):
         raise CorpusError(
-            f"{name!r} cannot be a corpus name",
+            f"invalid corpus name {name!r}",
             do="Use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit",
         )
     name = name.removesuffix(".txt")
     if name in BUNDLED:
         raise CorpusError(f"{name} is the name of a bundled corpus", do="Choose another name")
-    if _kept(name, corpus_dir) is not None:
-        raise CorpusError(f"a corpus called {name} exists already", where=str(corpus_dir), do="Choose another name")
+    if _find_in_folder(name, corpus_dir) is not None:
+        raise CorpusError(f"a corpus called {name} already exists", where=str(corpus_dir), do="Choose another name")
     return corpus_dir / name
 
 
 def cleaned_name(source: Source, corpus_dir: Path) -> str:
-    """What the cleaned copy of a corpus is called unless told: mine-clean, mine-clean-2, … Raises CorpusError."""
+    """Return the default name of a cleaned copy of `source`: mine-clean, mine-clean-2, … Raises CorpusError."""
     stem = re.sub(r"[^\w.-]+", "-", source.name, flags=re.ASCII).strip("-.") + "-clean"
     taken = {path.name for path in corpus_dir.glob(f"{stem}*")}
     names = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
-    return free_name(next(name for name in names if name not in taken), corpus_dir).name
+    return new_corpus_path(next(name for name in names if name not in taken), corpus_dir).name
 
 
 def add_corpus(name: str, path: Path, corpus_dir: Path, column: str = "") -> Path:
-    """Copy a file or the texts of a folder to `corpus_dir` under `name`; the copy's path. Raises CorpusError.
+    """Copy a file, or the text files of a folder, to `corpus_dir` under `name`, and return the copy's path.
 
-    column: which one of the records holds the text, where that does not go without saying.
+    column: the text column of records, if it cannot be inferred. Raises CorpusError.
     """
-    name = free_name(name, corpus_dir).name
+    name = new_corpus_path(name, corpus_dir).name
     kind = path_kind(path)
     if kind is None:
-        raise CorpusError("there is no such file or folder", where=str(path))
+        raise CorpusError("no such file or folder", where=str(path))
     if kind == "other":
-        raise CorpusError("is neither a file nor a folder", where=str(path))
+        raise CorpusError("neither a file nor a folder", where=str(path))
     files = Folder(path).files() if kind == "folder" else [path]
     layout = Layout(column=column)
     for file in files:
@@ -325,10 +332,10 @@ def add_corpus(name: str, path: Path, corpus_dir: Path, column: str = "") -> Pat
 
 
 def _suffix(path: Path) -> str:
-    """What says how a file is read: `.txt` for plain text, `.jsonl.gz` for packed records."""
+    """Return the suffix of the copy, which decides its format: `.txt` for plain text, `.jsonl.gz` for compressed
+    records.
+    """
     name = path.name.lower()
-    packed = next((suffix for suffix in PACKED_SUFFIXES if name.endswith(suffix)), "")
-    kind = next(
-        (suffix for suffix in (*RECORD_SUFFIXES, ".json") if name.removesuffix(packed).endswith(suffix)), ".txt"
-    )
-    return kind + packed
+    compression = next((suffix for suffix in PACKED_SUFFIXES if name.endswith(suffix)), "")
+    stem = name.removesuffix(compression)
+    return next((suffix for suffix in (*RECORD_SUFFIXES, ".json") if stem.endswith(suffix)), ".txt") + compression

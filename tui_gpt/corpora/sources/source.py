@@ -1,8 +1,4 @@
-"""A corpus as documents: a text file, a folder of them, the bundled text, the generated stories.
-
-A source is cheap to make; it reads when asked, a piece of a document at a time, as often as asked, and says by its
-digest whether its content is what it was. A plain text file is one document, whatever is in it.
-"""
+"""Text that can be trained on: files, folders, bundled text and generated stories, all behind one interface."""
 
 from __future__ import annotations
 
@@ -36,41 +32,43 @@ class Source(ABC):
     description: str
 
     def materialize(self, progress: Progress) -> None:  # noqa: B027
-        """Bring the text onto the disk, for a source that has to. Raises CorpusError."""
+        """Write the text to disk if it has to be generated first. Raises CorpusError."""
 
     @abstractmethod
     def pieces(self) -> Iterator[Piece]:
-        """The documents' text in parts of some 10⁶ characters, in an order that does not change.
+        """Yield the text of the documents in parts of about 10⁶ characters, always in the same order.
 
-        Raises CorpusError for what is not text.
+        Raises CorpusError for data that is not text.
         """
 
     def documents(self) -> Iterator[Document]:
-        """Each document whole, with where it stands."""
+        """Yield the documents, each as a whole with its origin."""
         return documents_of(self.pieces())
 
     def beginning(self, characters: int) -> list[str]:
-        """The first documents, the last of them cut so that they hold `characters` in all; fewer where it ends."""
+        """Return the first documents, the last one truncated, so that they hold `characters` in all, or fewer if there
+        are none.
+        """
         return _head(self.pieces(), characters)
 
     def count(self) -> int:
-        """How many documents there are. What holds them one after another is read through."""
+        """Return the number of documents. Files that hold several documents are read through."""
         return sum(piece.begins for piece in self.pieces())
 
     def count_is_cheap(self) -> bool:
-        """Whether `count` need not read the text."""
+        """Return whether `count` works without reading the text."""
         return False
 
     @abstractmethod
     def size_bytes(self) -> int:
-        """What the text takes on the disk as it lies there, packed or not."""
+        """Return the size of the text on disk, compressed or not."""
 
     @abstractmethod
     def digest(self) -> str:
-        """A digest of the content: the same text, the same digest, whatever it is called."""
+        """Return a digest of the content, which is the same for the same text under any name."""
 
     def nats(self) -> Iterator[float] | None:
-        """-log p of each document where the text's probability is known exactly, else None."""
+        """Return -log p of each document if the probability of the text is known exactly, None otherwise."""
         return None
 
 
@@ -87,7 +85,7 @@ def _head(pieces: Iterable[Piece], characters: int) -> list[str]:
 
 
 class TextFile(Source):
-    """One file: a plain one is one document, one of records holds many."""
+    """One file: a single document if it is plain text, many if it holds records."""
 
     def __init__(
         self, path: Path, name: str = "", description: str = "a text file", digests: Digests | None = None
@@ -108,11 +106,11 @@ class TextFile(Source):
         return _size(self.path)
 
     def digest(self) -> str:
-        return _marked(self.path, self._digests.of([self.path])[0])
+        return _format_digest(self.path, self._digests.of([self.path])[0])
 
 
 class Folder(Source):
-    """Every text file under a folder, or those that its `corpus.json` names."""
+    """Every text file under a folder, or those listed in its `corpus.json`."""
 
     def __init__(
         self, path: Path, name: str = "", description: str = "a folder of text files", digests: Digests | None = None
@@ -122,7 +120,7 @@ class Folder(Source):
 
     @cached_property
     def manifest(self) -> Manifest | None:
-        """Raises CorpusError for one that is damaged."""
+        """The folder's manifest, None if it has none. Raises CorpusError if it is damaged."""
         return read_manifest(self.path)
 
     @property
@@ -130,13 +128,13 @@ class Folder(Source):
         return self.manifest.layout if self.manifest else Layout()
 
     def files(self, skipped: Skipped | None = None) -> list[Path]:
-        """Raises CorpusError for a folder without text."""
+        """Return the text files in reading order. Raises CorpusError for a folder without any."""
         if self.manifest:
             return [self.path / file for file in self.manifest.files]
         found = list_text_files(self.path, skipped)
         if not found:
             raise CorpusError(
-                "holds no text files (.txt, .md, source code, .jsonl, .csv, .parquet; .gz or .zst)",
+                "no text files here (.txt, .md, source code, .jsonl, .csv, .parquet; .gz or .zst)",
                 where=str(self.path),
             )
         return found
@@ -159,19 +157,19 @@ class Folder(Source):
 
     def digest(self) -> str:
         files = self.files()
-        parts = ["folder", *map(_marked, files, self._digests.of(files))]
+        parts = ["folder", *map(_format_digest, files, self._digests.of(files))]
         if self.layout != Layout():
             parts.append(msgspec.json.encode(self.layout).decode())
         return xxhash.xxh3_128_hexdigest("\n".join(parts).encode())
 
 
 def _stem(path: Path) -> str:
-    """What a file is called without what says how it is read: `texts` for texts.jsonl.gz."""
+    """Return the name of a file without the suffixes for format and compression: `texts` for texts.jsonl.gz."""
     return path.stem if path.suffix.lower() not in PACKED_SUFFIXES else Path(path.stem).stem
 
 
-def _marked(file: Path, digest: str) -> str:
-    """The same bytes as text and as records are two corpora."""
+def _format_digest(file: Path, digest: str) -> str:
+    """Return `digest` with the file's format: the same bytes are another corpus as text than as records."""
     return digest if is_single_document(file, Layout()) else f"{digest}{file.suffix.lower()}"
 
 
@@ -183,7 +181,7 @@ def _size(path: Path) -> int:
 
 
 class Bundled(Source):
-    """A text that comes with the package."""
+    """A text that is part of the package."""
 
     def __init__(self, name: str, description: str) -> None:
         self.name, self.description = name, description
@@ -205,7 +203,7 @@ class Bundled(Source):
 
 
 class PythonTopics(Source):
-    """The prose of the installed Python's reference, a document for each topic of its help."""
+    """The reference of the installed Python, one document for each topic of its help."""
 
     def __init__(self, name: str, description: str) -> None:
         self.name, self.description = name, description
@@ -226,7 +224,10 @@ class PythonTopics(Source):
 
 
 class Floor(msgspec.Struct, frozen=True, kw_only=True):
-    """What a generated text's own probability is, its ends of documents included: no model does better on average."""
+    """The cross-entropy of a generated text under its own distribution, ends of documents included.
+
+    No model has a lower expected loss.
+    """
 
     megabytes: float
     seed: int
@@ -245,10 +246,10 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stories(Source):
-    """Generated stories, kept in `cache` as JSON lines of text and nats once made, with their floor beside them.
+    """Generated stories, stored in `cache` as JSON lines of text and nats, with their Floor beside them.
 
-    They are a function of the generator's code, the size and the seed, and these are what the digest and the file's
-    name are made of: a changed generator writes anew.
+    They are a function of the generator's code, the size and the seed. The digest and the file name are made of these,
+    so a changed generator writes new stories.
     """
 
     def __init__(
@@ -261,7 +262,7 @@ class Stories(Source):
 
     @classmethod
     def find_generated(cls, cache: Path) -> Iterator[Stories]:
-        """Those that lie in `cache`, made by this generator."""
+        """Yield the stories in `cache` that this version of the generator wrote."""
         for path in sorted(cache.glob("stories-*.json")):
             with contextlib.suppress(OSError, msgspec.DecodeError):
                 floor = msgspec.json.decode(path.read_bytes(), type=Floor)
@@ -270,13 +271,13 @@ class Stories(Source):
                     yield stories
 
     def materialize(self, progress: Progress) -> None:
-        if self._is_made():
+        if self._is_complete():
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            waiting = f"waiting for another process that writes {self.name}"
-            with exclusive_lock(self.path.with_suffix(".lock"), lambda: progress(waiting, None)):
-                if not self._is_made():
+            message = f"waiting for another process generating {self.name}"
+            with exclusive_lock(self.path.with_suffix(".lock"), lambda: progress(message, None)):
+                if not self._is_complete():
                     self._write(progress)
         except OSError as error:
             raise CorpusError(
@@ -285,23 +286,23 @@ class Stories(Source):
                 do="Free some space, or move the cache with GPT_TUI_CACHE",
             ) from None
 
-    def _is_made(self) -> bool:
+    def _is_complete(self) -> bool:
         return self.path.exists() and self._floor_file.exists()
 
     def _write(self, progress: Progress) -> None:
         encode = msgspec.json.Encoder().encode
-        partial = self.path.with_suffix(".partial")  # what a kill left is written over
-        total, characters, documents, told, nats = self.megabytes * 1e6, 0, 0, 0, 0.0
-        progress(f"writing {self.name}", 0.0)
+        partial = self.path.with_suffix(".partial")  # overwrites what a killed process left
+        total, characters, documents, reported, nats = self.megabytes * 1e6, 0, 0, 0, 0.0
+        progress(f"generating {self.name}", 0.0)
         with partial.open("wb") as file:
             for story in generate_stories(self.megabytes, self.seed):
                 file.write(encode({"text": story.text, "nats": story.nats}) + b"\n")
                 characters += len(story.text)
                 documents += 1
                 nats += story.nats
-                if characters - told > min(total / 20, 1e7):
-                    told = characters
-                    progress(f"writing {self.name}", min(1.0, characters / total))
+                if characters - reported > min(total / 20, 1e7):
+                    reported = characters
+                    progress(f"generating {self.name}", min(1.0, characters / total))
         partial.replace(self.path)
         floor = Floor(
             megabytes=self.megabytes,
@@ -315,6 +316,7 @@ class Stories(Source):
         partial.replace(self._floor_file)
 
     def floor(self) -> Floor:
+        """Return the floor, generating the stories first if needed."""
         self.materialize(lambda *_: None)
         try:
             return msgspec.json.decode(self._floor_file.read_bytes(), type=Floor)
@@ -322,7 +324,7 @@ class Stories(Source):
             raise self._damaged(self._floor_file) from None
 
     def _damaged(self, file: Path) -> CorpusError:
-        return CorpusError("is damaged", where=str(file), do="Delete it; it is made anew")
+        return CorpusError("damaged file", where=str(file), do="Delete it; it will be generated again")
 
     def _stories(self) -> Iterator[Story]:
         decode_line = msgspec.json.Decoder(_Line).decode
@@ -339,7 +341,7 @@ class Stories(Source):
         return (Piece(story.text, True, f"{self.name}:{n}") for n, story in enumerate(self._stories(), 1))
 
     def beginning(self, characters: int) -> list[str]:
-        """Told anew, so that they need not be made for it."""
+        """Return the first stories, generated in memory rather than read, so that the corpus need not exist."""
         return _head((Piece(story.text, True, "") for story in generate_stories(self.megabytes, self.seed)), characters)
 
     def size_bytes(self) -> int:

@@ -1,7 +1,7 @@
-"""Where text is read from and kept: one place that turns what the disk says into what the user can mend.
+"""Find and read text files, and turn errors of the operating system into errors for the user.
 
-Text is UTF-8; a byte order mark is dropped and nothing else is changed. What is binary or in another encoding is
-refused with the byte where it shows, because a model trained on mojibake learns mojibake.
+Text is UTF-8; a byte order mark is dropped and nothing else is changed. Binary files and other encodings are rejected
+with the offset of the first offending byte, because a model trained on mojibake learns mojibake.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ PACKED_SUFFIXES = (".gz", ".zst")
 TEXT_SUFFIXES = (*PLAIN_SUFFIXES, *RECORD_SUFFIXES, *PACKED_SUFFIXES)
 CHUNK_BYTES = 1 << 22
 BOM = b"\xef\xbb\xbf"
-ENCODING_HINT = "If it is text in another encoding: gpt-tui corpus clean finds out which and converts it"
+ENCODING_HINT = "If it is text in another encoding, gpt-tui corpus clean detects and converts it"
 
 
 def cache_dir(corpus_dir: Path) -> Path:
-    """Where generated text, tokenizers and shards are kept: $GPT_TUI_CACHE, or `.cache` among the corpora."""
-    moved = os.environ.get("GPT_TUI_CACHE")
-    return Path(moved).expanduser().absolute() if moved else corpus_dir.absolute() / ".cache"
+    """Return the folder for generated text, tokenizers and shards: $GPT_TUI_CACHE, or `.cache` in the corpus folder."""
+    override = os.environ.get("GPT_TUI_CACHE")
+    return Path(override).expanduser().absolute() if override else corpus_dir.absolute() / ".cache"
 
 
 def path_kind(path: Path) -> Literal["file", "folder", "other"] | None:
-    """What `path` is, None where there is nothing. Raises CorpusError where the system will not say."""
+    """Return what `path` is, None if it does not exist. Raises CorpusError if that cannot be determined."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -48,18 +48,22 @@ def path_kind(path: Path) -> Literal["file", "folder", "other"] | None:
 
 
 def read_error(path: Path, error: OSError) -> CorpusError:
+    """Return the CorpusError for an OSError met while reading `path`."""
     if isinstance(error, FileNotFoundError):
-        return CorpusError("is no longer there", where=str(path))
+        return CorpusError("no longer exists", where=str(path))
     return CorpusError(f"cannot be read: {reason(error)}", where=str(path))
 
 
 def decode(data: bytes, where: str, *, whole: bool = True) -> str:
-    """`data` as text; with `whole` false it may end within a character. Raises CorpusError naming the byte offset."""
+    """Decode UTF-8 text. With `whole` false the data may end within a character.
+
+    Raises CorpusError with the byte offset for anything that is not UTF-8 text.
+    """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise CorpusError("is UTF-16, not UTF-8 text", where=where, do="gpt-tui corpus clean converts it")
+        raise CorpusError("UTF-16 text, expected UTF-8", where=where, do="Convert it with gpt-tui corpus clean")
     nul = data.find(0)
     if nul >= 0:
-        raise CorpusError(f"is binary, not text: a NUL byte at offset {nul:,}", where=where)
+        raise CorpusError(f"binary file: NUL byte at offset {nul:,}", where=where)
     skipped = len(BOM) if data.startswith(BOM) else 0
     try:
         return data[skipped:].decode("utf-8")
@@ -68,20 +72,20 @@ def decode(data: bytes, where: str, *, whole: bool = True) -> str:
             return data[skipped : skipped + error.start].decode("utf-8")
         at = skipped + error.start
         raise CorpusError(
-            f"is not UTF-8 text: byte 0x{data[at]:02x} at offset {at:,}",
+            f"not UTF-8 text: byte 0x{data[at]:02x} at offset {at:,}",
             where=where,
             do=ENCODING_HINT,
         ) from None
 
 
-Skipped = Counter[Literal["hidden", "empty", "not text by its name", "a link that leads nowhere"]]
+Skipped = Counter[Literal["hidden", "empty", "not a text file", "broken link"]]
 
 
 def list_text_files(folder: Path, skipped: Skipped | None = None) -> list[Path]:
-    """The text files under `folder`, at any depth, sorted. What is left out is counted in `skipped`.
+    """Return the text files under `folder`, at any depth, sorted. Files left out are counted in `skipped`.
 
-    Links are followed, each folder once, so a link that leads back up ends there. Raises CorpusError for a folder
-    that cannot be read.
+    Links are followed, but each folder is visited once, so that a link to a parent folder cannot loop. Raises
+    CorpusError for a folder that cannot be read.
     """
     found = _walk(folder, set(), Counter() if skipped is None else skipped)
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
@@ -102,15 +106,15 @@ def _walk(folder: Path, seen: set[tuple[int, int]], skipped: Skipped) -> Iterato
             continue
         try:
             mode = entry.stat()
-        except OSError:  # a link that leads nowhere or to itself holds no text
+        except OSError:  # a link to nothing or to itself
             if entry.is_symlink():
-                skipped["a link that leads nowhere"] += 1
+                skipped["broken link"] += 1
                 continue
             raise CorpusError("cannot be read", where=entry.path) from None
         if stat.S_ISDIR(mode.st_mode):
             yield from _walk(Path(entry.path), seen, skipped)
         elif not stat.S_ISREG(mode.st_mode) or not entry.name.lower().endswith(TEXT_SUFFIXES):
-            skipped["not text by its name"] += 1
+            skipped["not a text file"] += 1
         elif not mode.st_size:
             skipped["empty"] += 1
         else:
@@ -118,7 +122,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]], skipped: Skipped) -> Iterato
 
 
 def file_digest(path: Path) -> str:
-    """xxh3_128 of a file's bytes. Raises CorpusError for one that cannot be read."""
+    """Return the xxh3_128 of a file's bytes. Raises CorpusError if it cannot be read."""
     digest = xxhash.xxh3_128()
     try:
         with path.open("rb") as file:

@@ -1,10 +1,10 @@
-"""`stories`: very short children's stories whose exact probability is known.
+"""`stories`: very short generated stories whose probability is known exactly.
 
-Made for the first minute of a 1M-parameter model: some hundreds of words, 40 to 100 of them a story, one hero named
-again before a context of 64 tokens forgets the name, one object that matters to the end. A story costs about 22 nats:
-little enough to be learned on a CPU while one watches, enough that two stories alike hardly ever meet. The grammar
-(`story_grammar`) is written once; generating and parsing interpret it (`grammar.py`), so the entropy of the text is
-exact and is drawn as the floor under the loss. Repeats are kept: rejecting them would change the probabilities.
+Made for the first minute of a 1M-parameter model: a vocabulary of some hundred words, 40 to 100 words per story, a hero
+who is named again before a context of 64 tokens loses the name, and one object that matters to the end. A story carries
+about 22 nats: few enough to be learned on a CPU in a minute, enough that identical stories are rare. The grammar
+(`story_grammar`) is written once and interpreted in two ways (`grammar.py`), so the entropy of the text is exact and
+serves as the lower bound of the loss. Repeats are kept: rejecting them would change the probabilities.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ SEED = 1
 
 
 class Story(NamedTuple):
-    """A story and -log p of having told exactly this one, its end included."""
+    """A story and -log p of generating exactly this one, its end included."""
 
     text: str
     nats: float
 
 
 def generate_stories(megabytes: float = MEGABYTES, seed: int = SEED) -> Iterator[Story]:
-    """Stories of `megabytes` (10⁶ bytes) in all, the same ones for the same seed."""
+    """Yield stories of `megabytes` (10⁶ bytes) in all. The same seed yields the same stories."""
     rng = random.Random(seed)
     left = megabytes * 1e6
     while left > 0:
-        writer = Generator(rng)
-        story_grammar(writer)
-        left -= len(writer.text)
-        yield Story(writer.text, writer.nats)
+        generator = Generator(rng)
+        story_grammar(generator)
+        left -= len(generator.text)
+        yield Story(generator.text, generator.nats)
 
 
 def story_nats(text: str) -> float:
-    """-log p of a story, in nats. Raises ValueError for a text that is not one."""
-    reader = Parser(text)
-    story_grammar(reader)
-    reader.finish()
-    return reader.nats
+    """Return -log p of a story, in nats. Raises ValueError for a text that the grammar cannot generate."""
+    parser = Parser(text)
+    story_grammar(parser)
+    parser.finish()
+    return parser.nats
 
 
-# few names on purpose: pico learns to keep to one of eight after 200 to 400 steps, to one of sixteen after 750
+# few names on purpose: pico learns to repeat one of eight after 200 to 400 steps, one of sixteen after 750
 BOYS = ("Tom", "Ben", "Max", "Sam")
 GIRLS = ("Mia", "Lily", "Anna", "Lucy")
 OPENINGS = ("Once upon a time, there was ", "There once was ", "Long ago, there was ", "Once there was ")
@@ -61,7 +61,7 @@ HOMES = (
 
 
 def story_grammar(interpreter: Interpreter) -> None:
-    """One story, from its first word to its end."""
+    """The grammar of one story."""
     interpreter.choose(OPENINGS, (5, 2, 1, 2))
     kind = interpreter.choose(KINDS)
     interpreter.literal(" named ")
@@ -70,5 +70,5 @@ def story_grammar(interpreter: Interpreter) -> None:
     interpreter.literal(f". {name} lived ")
     interpreter.choose(HOMES)
     interpreter.literal(".")
-    plots = {begin(hero): go_on for begin, go_on in PLOTS.items()}
+    plots = {opening(hero): plot for opening, plot in PLOTS.items()}
     plots[interpreter.choose(tuple(plots))](interpreter, hero)

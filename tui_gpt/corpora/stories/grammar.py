@@ -1,4 +1,4 @@
-"""Two ways through one grammar: write a text by drawing its choices, or read the choices back from a text.
+"""Interpret a grammar in two directions: generate a text by drawing choices, or parse the choices from a text.
 
 A grammar is a function that calls `literal` and `choose` on an interpreter. Because `choose` writes the chosen option
 at once and the parser demands that exactly one option matches, a text that parses has a single derivation: its
@@ -15,19 +15,21 @@ from typing import Protocol
 
 
 class Interpreter(Protocol):
-    """What a grammar is told to. `nats` is -log p of the choices so far."""
+    """What a grammar is run on. nats: -log p of the choices so far."""
 
     nats: float
 
     def literal(self, text: str) -> None:
-        """Text without a choice."""
+        """Write or match fixed text."""
 
     def choose(self, options: Sequence[str], weights: Sequence[int] = ()) -> str:
-        """One of `options` (none a prefix of another), likelier the heavier, equally likely without weights."""
+        """Write or match one of `options`, none a prefix of another, with odds `weights`, by default equal; return
+        it.
+        """
 
 
 class Generator:
-    """Draws each choice from `rng`."""
+    """Generates a text, drawing each choice from `rng`."""
 
     def __init__(self, rng: random.Random) -> None:
         self.nats = 0.0
@@ -55,7 +57,7 @@ class Generator:
 
 
 class Parser:
-    """Finds each choice in `text`. Raises ValueError where the text is not one that the grammar writes."""
+    """Parses `text`. Raises ValueError where the grammar does not match."""
 
     def __init__(self, text: str) -> None:
         self.nats = 0.0
@@ -69,16 +71,17 @@ class Parser:
     def choose(self, options: Sequence[str], weights: Sequence[int] = ()) -> str:
         found = [index for index, option in enumerate(options) if self._text.startswith(option, self._at)]
         if len(found) != 1:
-            raise ValueError(f"{len(found)} of {options!r} fit at character {self._at}")
+            raise ValueError(f"{len(found)} of {options!r} match at character {self._at}")
         self.nats += _nats(len(options), weights, found[0])
         self._at += len(options[found[0]])
         return options[found[0]]
 
     def finish(self) -> None:
-        """Raises ValueError when text is left over."""
+        """Raise ValueError if text is left over."""
         if self._at != len(self._text):
-            raise ValueError(f"text is left over from character {self._at}: {self._text[self._at :][:40]!r}")
+            raise ValueError(f"unexpected text at character {self._at}: {self._text[self._at :][:40]!r}")
 
 
 def _nats(count: int, weights: Sequence[int], index: int) -> float:
+    """Return -log of the probability of an option."""
     return math.log(sum(weights) / weights[index]) if weights else math.log(count)

@@ -1,7 +1,8 @@
-"""The plots of `stories`: wants, obstacles, help and endings, each a function that tells on from its first words.
+"""The plots of `stories`. Each is a function that continues the story after its opening sentence.
 
-Every sentence that could lose the thread names the hero again, and what the plot is about returns under the same word,
-so that a short context carries both. The options of one choice never begin alike (`grammar.py` says why).
+Every sentence in which the hero could be lost names the hero again, and the object of the plot always has the same
+name, so that a short context is enough to follow the story. The options of one choice never share a beginning (see
+`grammar.py`).
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ FAMILY = ("mother", "father", "grandmother", "grandfather", "aunt", "uncle")
 
 
 def _noun(phrase: str) -> str:
+    """Return the last word of a phrase."""
     return phrase.rpartition(" ")[2]
 
 
 def _helper(interpreter: Interpreter) -> str:
-    """Writes the helper after an "a" that is already there: "n old owl", " kind deer"."""
+    """Write a helper after an "a" that is already written ("n old owl", " kind deer"), and return the noun."""
     return _noun(interpreter.choose(HELPERS))
 
 

@@ -1,8 +1,8 @@
-"""Tokenizers made to order: `char`, `byte`, `bpe:N`, tiktoken's encodings, or a tokenizer.json from somewhere.
+"""Build tokenizers by name: `char`, `byte`, `bpe:N`, tiktoken's encodings, or a given tokenizer.json.
 
-Whatever the order, the result is a `tokenizer.json` read back (`tokenizer.py`): there is one way from a vocabulary to
-tokens. The `tokenizers` library trains, on all 256 bytes and with the end of text counted in N, and writes the file.
-`bpe:N` learns from at most half a gigabyte, taken evenly from the whole: more text changes little and costs minutes.
+Every one is written as a `tokenizer.json` and parsed again (`tokenizer.py`), so that there is a single way from a
+vocabulary to tokens. `bpe:N` is trained by the `tokenizers` library on all 256 bytes; N includes the end-of-text token.
+It is trained on at most half a gigabyte, sampled evenly: more text changes little and takes minutes.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     import tokenizers
 
 BPE_CHARACTERS = 1 << 29
-FETCH_SECONDS = (10.0, 30.0)  # to connect, and between two answers
+FETCH_SECONDS = (10.0, 30.0)  # timeouts to connect and between two reads
 
 TRAINED_ON_TEXT = re.compile(r"char$|bpe:")
 
 
 def check_tokenizer(spec: str) -> str:
-    """`spec` with a path made absolute, if it can be made into a tokenizer. Raises CorpusError otherwise."""
+    """Return the tokenizer's name, with a path made absolute. Raises CorpusError if it cannot be built."""
     if not is_tokenizer_name(spec):
         raise CorpusError(f"unknown tokenizer {spec!r}", do=f"Allowed: {ALLOWED}")
     if spec.startswith("bpe:"):
@@ -48,31 +48,31 @@ def check_tokenizer(spec: str) -> str:
     path = Path(spec).expanduser().absolute()
     if path_kind(path) != "file":
         raise CorpusError("no such tokenizer file", where=spec, do=f"Allowed: {ALLOWED}")
-    load_tokenizer(path).encode("a")  # which also compiles its pattern
+    load_tokenizer(path).encode("a")  # compiles its pattern
     return str(path)
 
 
 def make_tokenizer(spec: str, texts: Iterable[str], progress: Progress, size: int = 0) -> Tokenizer:
-    """The tokenizer that `spec` names; `texts` are read for `char` and `bpe:N` alone. Raises CorpusError.
+    """Build the tokenizer `spec`. Raises CorpusError.
 
-    texts: documents, or what `chunking.py` makes of them. size: about how long they are together, in characters.
+    texts: documents or chunks of them, read for `char` and `bpe:N` only. size: their approximate length in characters.
     """
     spec = check_tokenizer(spec)
     if spec == "char":
         progress("collecting characters", None)
-        return _characters(texts)
+        return _collect_characters(texts)
     if spec == "byte":
         return from_ranks({bytes([byte]): byte for byte in range(256)})
     if spec in TIKTOKEN_ENCODINGS:
         progress(f"loading the vocabulary of {spec}", None)
-        return _of_tiktoken(spec)
+        return _convert_tiktoken(spec)
     if spec.startswith("bpe:"):
         progress(f"training {spec}", None)
-        return _trained(int(spec.partition(":")[2]), islice(texts, 0, None, 1 + size // BPE_CHARACTERS))
+        return _train_bpe(int(spec.partition(":")[2]), islice(texts, 0, None, 1 + size // BPE_CHARACTERS))
     return load_tokenizer(Path(spec))
 
 
-def _characters(texts: Iterable[str]) -> Tokenizer:
+def _collect_characters(texts: Iterable[str]) -> Tokenizer:
     import numpy as np
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
@@ -80,72 +80,73 @@ def _characters(texts: Iterable[str]) -> Tokenizer:
     for text in texts:
         found[np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")] = True
     if not found.any():
-        raise CorpusError("there is no text to take characters from")
+        raise CorpusError("no text to collect characters from")
     vocab = {chr(code): id for id, code in enumerate(np.flatnonzero(found).tolist())}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unknown>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
-    return _finished(tokenizer)
+    return _finish(tokenizer)
 
 
-def _trained(size: int, texts: Iterable[str]) -> Tokenizer:
+def _train_bpe(size: int, texts: Iterable[str]) -> Tokenizer:
     from tokenizers import models, pre_tokenizers, trainers
 
     tokenizer = _byte_level(models.BPE())
     trainer = trainers.BpeTrainer(
-        vocab_size=size - 1,  # and the end of text
+        vocab_size=size - 1,  # plus the end-of-text token
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return _finished(tokenizer)
+    return _finish(tokenizer)
 
 
-def _of_tiktoken(name: str) -> Tokenizer:
+def _convert_tiktoken(name: str) -> Tokenizer:
     import tiktoken
     from tiktoken import load
 
     own = load.read_file
-    load.read_file = _fetched  # its own would wait for ever on a line that stalls
+    load.read_file = _fetch  # tiktoken's own function has no timeout
     try:
         encoding = tiktoken.get_encoding(name)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors; a damaged download is a ValueError
         raise CorpusError(
-            f"the vocabulary of {name} is not on this machine and cannot be fetched ({type(error).__name__})",
+            f"cannot download the vocabulary of {name} ({type(error).__name__})",
             where=f"data.tokenizer = {name}",
-            do="Set TIKTOKEN_CACHE_DIR to a folder that holds it, or take one made here: bpe:4096, byte, char",
+            do="Set TIKTOKEN_CACHE_DIR to a folder that holds it, or use bpe:4096, byte or char",
         ) from None
     finally:
         load.read_file = own
     return from_ranks(encoding._mergeable_ranks, {END_OF_TEXT: encoding.eot_token}, encoding._pat_str)
 
 
-def _fetched(blobpath: str) -> bytes:
-    """What is at an address, unless it stalls. Raises OSError."""
+def _fetch(blobpath: str) -> bytes:
+    """Download a URL with a timeout. Raises OSError."""
     import requests
 
-    answer = requests.get(blobpath, timeout=FETCH_SECONDS)
-    answer.raise_for_status()
-    return answer.content
+    response = requests.get(blobpath, timeout=FETCH_SECONDS)
+    response.raise_for_status()
+    return response.content
 
 
 def from_vocabulary(vocab: Path, merges: Path) -> Tokenizer:
-    """The tokenizer of GPT-2's two files, vocab.json and merges.txt. Raises CorpusError."""
+    """Return the tokenizer of GPT-2's two files, vocab.json and merges.txt. Raises CorpusError."""
     from tokenizers import models
 
     try:
         model = models.BPE.from_file(str(vocab), str(merges))
     except Exception as error:  # the library raises plain Exception
-        raise CorpusError(f"cannot be read with {merges.name} as a vocabulary: {error}", where=str(vocab)) from None
-    return _finished(_byte_level(model))
+        raise CorpusError(f"invalid vocabulary or {merges.name}: {error}", where=str(vocab)) from None
+    return _finish(_byte_level(model))
 
 
 def from_ranks(
     ranks: dict[bytes, int], special: dict[str, int] | None = None, pattern: str = GPT2_PATTERN
 ) -> Tokenizer:
-    """The byte-level BPE whose tokens have these ranks, which are their ids; the end of text is `special` or the next.
+    """Return the byte-level BPE whose tokens have these ranks, which are also their ids.
 
-    Ids that neither has, as OpenAI's later vocabularies leave some, are taken by tokens that no text gives.
+    special: special tokens with their ids, by default an end-of-text token with the next id. Gaps between the ids,
+    which some of OpenAI's vocabularies have, are filled with tokens that no text encodes to.
     """
     from tokenizers import models
 
@@ -156,13 +157,15 @@ def from_ranks(
     special = special or {END_OF_TEXT: len(ranks)}
     gaps = sorted({*range(max(special.values()))} - {*vocab.values(), *special.values()})
     special = special | {f"<|unused_{id}|>": id for id in gaps}
-    among = {token: id for token, id in special.items() if id < max(vocab.values())}
-    tokenizer = _byte_level(models.BPE(vocab | among, merges), pattern)
-    return _finished(tokenizer, sorted(special, key=special.__getitem__))
+    below = {token: id for token, id in special.items() if id < max(vocab.values())}  # ids between the ranks
+    tokenizer = _byte_level(models.BPE(vocab | below, merges), pattern)
+    return _finish(tokenizer, sorted(special, key=special.__getitem__))
 
 
 def derive_merges(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """The merges that make each token longer than a byte, by rank: the two parts that lower ranks leave of it."""
+    """Return the merge that creates each token longer than a byte, by rank: the two parts that lower ranks reduce it
+    to.
+    """
     return [_parts(raw, ranks) for raw in sorted(ranks, key=ranks.__getitem__) if len(raw) > 1]
 
 
@@ -186,7 +189,7 @@ def _byte_level(model: tokenizers.models.BPE, pattern: str = GPT2_PATTERN) -> to
     return tokenizer
 
 
-def _finished(tokenizer: tokenizers.Tokenizer, special: Sequence[str] = (END_OF_TEXT,)) -> Tokenizer:
-    """With its special tokens, read back from the file that it writes. Those not in its vocabulary get the next ids."""
+def _finish(tokenizer: tokenizers.Tokenizer, special: Sequence[str] = (END_OF_TEXT,)) -> Tokenizer:
+    """Add the special tokens and parse the resulting file. Those not in the vocabulary get the next ids."""
     tokenizer.add_special_tokens(list(special))
     return parse_tokenizer(tokenizer.to_str().encode())

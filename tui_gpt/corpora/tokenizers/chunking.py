@@ -1,10 +1,10 @@
-"""Documents in chunks of some 10⁵ characters, cut only where the cut cannot change a token.
+"""Split documents into chunks of about 10⁵ characters, only where a split cannot change a token.
 
-A book is one document, and so is a dump of 50 GB in one file: encoded in chunks it fits into any memory, keeps every
-core busy and tells its progress. Byte-level BPE merges within the pieces that its pattern finds, so a document may be
-cut wherever every pattern of that family ends one piece and begins another whatever stands around: before a space that
-follows a visible character, and before a line end or a stop that follows a letter or digit. No piece goes on over such
-a place, and the patterns look ahead only from a blank. A pattern of another family leaves its documents whole.
+A book is one document, and so is a 50 GB dump in one file: encoded in chunks it fits into any memory, keeps every core
+busy and has a progress. Byte-level BPE merges within the pieces that its regular expression matches, so a document may
+be split wherever every pattern of that family ends a piece whatever the context: before a space that follows a visible
+character, and before a line end or punctuation that follows a letter or digit. No piece spans such a place, and the
+patterns look ahead only from a blank. Documents are not split for patterns of any other family.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from tui_gpt.corpora.sources.formats import Piece
 
 ChunkBoundary = Literal["anywhere", "words", "never"]
-"""Where a tokenizer's documents may be cut: between any two characters, between words, or not at all."""
+"""Where documents may be split for a tokenizer: between any two characters, between words, or not at all."""
 
 CHUNK_CHARACTERS = 1 << 18
 LONGEST_WORD = 1 << 24
 
-_PLACE = re.compile(r"\S(?= )|[A-Za-z0-9\u4e00-\u9fa5](?=[\n.,;:!?。，、；：！？])")
+_BOUNDARY = re.compile(r"\S(?= )|[A-Za-z0-9\u4e00-\u9fa5](?=[\n.,;:!?。，、；：！？])")
 _POSSESSIVE = re.compile(r"(?<=[+*?])\+|(?<=[0-9]\})\+")
 _END = re.compile(r"\$(?=\||$)")
 _CONTRACTIONS = re.compile(r"(?:\(\?i?:|[()\[\]|'a-z])+")
@@ -39,28 +39,30 @@ _PIECES = {
 
 
 class Chunk(NamedTuple):
-    """Texts with an end of text between each two, and after the last if it `ends` there."""
+    """Texts with an end-of-text token between them, and one after the last text if `ends`."""
 
     texts: list[str]
     ends: bool
 
 
 def portable_pattern(pattern: str) -> str:
-    """The same pattern without possessive quantifiers, and its `$` as `\\z`: OpenAI's patterns gain speed by them, and
-    the engine of the `tokenizers` library, for which they mean something else, nothing but other tokens.
+    r"""Return the pattern without possessive quantifiers and with `\z` for `$`.
+
+    OpenAI's patterns use possessive quantifiers only for speed. The engine of the `tokenizers` library reads them and
+    `$` differently; the tokens are the same without them.
     """
     return _END.sub(r"\\z", _POSSESSIVE.sub("", pattern))
 
 
 def boundary_for_pattern(pattern: str) -> ChunkBoundary:
-    """Where the documents of a byte-level BPE with this pattern may be cut."""
+    """Return where documents may be split for a byte-level BPE with this pattern."""
     alternatives = _alternatives(portable_pattern(pattern))
     safe = all(one in _PIECES or _CONTRACTIONS.fullmatch(one) for one in alternatives)
     return "words" if safe else "never"
 
 
 def _alternatives(pattern: str) -> list[str]:
-    """What stands between the bars that no bracket encloses."""
+    """Return the alternatives of a pattern: the parts between the bars that are in no bracket."""
     found, depth, start = [], 0, 0
     for index, character in enumerate(pattern):
         depth += (character in "([") - (character in ")]")
@@ -71,21 +73,23 @@ def _alternatives(pattern: str) -> list[str]:
 
 
 def find_boundary(text: str, after: int, boundary: ChunkBoundary) -> int | None:
-    """The first offset of at least `after` (1 or more) and within the text where it may be cut, None if there is none
-    yet: more text after it does not change an answer.
+    """Return the first offset of at least `after` (1 or more) where `text` may be split, None if there is none yet.
+
+    The answer does not change when more text is appended.
     """
     if boundary == "never" or after >= len(text):
         return None
     if boundary == "anywhere":
         return after
-    found = _PLACE.search(text, after - 1)
+    found = _BOUNDARY.search(text, after - 1)
     return found.end() if found else None
 
 
 def chunks(pieces: Iterable[Piece], boundary: ChunkBoundary, size: int = CHUNK_CHARACTERS) -> Iterator[Chunk]:
-    """The documents in chunks of about `size` characters, the same ones however their text comes in pieces.
+    """Yield the documents in chunks of about `size` characters. The chunks do not depend on how the text is cut into
+    pieces.
 
-    Raises CorpusError for text without a place to cut for 16 million characters.
+    Raises CorpusError for text without a boundary for 16 million characters.
     """
     texts: list[str] = []
     room, text, open, searched = size, "", False, 0
@@ -104,7 +108,7 @@ def chunks(pieces: Iterable[Piece], boundary: ChunkBoundary, size: int = CHUNK_C
         searched = max(room, len(text) - 1)
         if boundary == "words" and len(text) - room > LONGEST_WORD:
             raise CorpusError(
-                f"{LONGEST_WORD:,} characters without a blank or a stop, which no text has", where=piece.origin
+                f"not text: {LONGEST_WORD:,} characters without a blank or punctuation", where=piece.origin
             )
     if open:
         yield Chunk([*texts, text], True)

@@ -1,9 +1,9 @@
-"""Text to token ids and back: byte-level BPE encoded by tiktoken, and characters by table.
+"""Encode text to token ids and decode them: byte-level BPE by tiktoken, characters by a lookup table.
 
-A tokenizer is what a `tokenizer.json` in Hugging Face's format says, so that anybody's tools open what we save.
-tiktoken encodes because it is some times faster; it merges by rank alone, which equals merging by the list of merges
-wherever ids are in the order of the merges, as every trained vocabulary's are (checked on reading). Text is only ever
-text: `<|endoftext|>` in it becomes the tokens that spell it, never the one that ends a document.
+A tokenizer is defined by a `tokenizer.json` in Hugging Face's format, which other tools can read. tiktoken encodes
+because it is several times faster. It merges by rank alone, which equals merging by the list of merges if ids are in
+the order of the merges, as in every trained vocabulary (checked when a file is read). Special tokens are never parsed
+from text: `<|endoftext|>` in a text becomes the tokens that spell it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|
 
 
 class Tokenizer(ABC):
-    """Encodes text, decodes ids.
+    """Encodes text and decodes ids.
 
-    token_bytes: the raw bytes of each id, b"" for the end of text and other special tokens.
+    token_bytes: the raw bytes of each id, b"" for special tokens.
     """
 
     def __init__(self, json: bytes, token_bytes: list[bytes], end_of_text: int) -> None:
@@ -45,44 +45,44 @@ class Tokenizer(ABC):
     @property
     @abstractmethod
     def chunk_boundary(self) -> ChunkBoundary:
-        """Where a document may be cut and its parts still have the tokens of the whole."""
+        """Where a document may be split so that its parts have the tokens of the whole."""
 
     @abstractmethod
     def encode_joined(self, texts: list[str], ends: bool) -> np.ndarray:
-        """The ids of `texts` with an end of text between each two, and after the last if it `ends`, int32."""
+        """Return the ids of `texts` with an end-of-text token between them, and after the last one if `ends`, int32."""
 
     def encode(self, text: str) -> np.ndarray:
-        """The ids of `text`, shape (tokens,), int32; no end of text is added."""
+        """Return the ids of `text`, shape (tokens,), int32, without an end-of-text token."""
         return self.encode_joined([text], False)
 
     def _with_ends(self, ids: np.ndarray, lengths: list[int], ends: bool) -> np.ndarray:
-        """`ids` of texts of these lengths with the ends of text put in."""
+        """Insert end-of-text tokens into the ids of texts of the given lengths."""
         import numpy as np
 
         return np.insert(ids, np.cumsum(lengths[: len(lengths) if ends else -1], dtype=np.int64), self.end_of_text)
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The raw bytes of `ids`, which may begin or end within a character."""
+        """Return the raw bytes of `ids`, which may begin or end within a character."""
         return b"".join([self.token_bytes[token] for token in ids])
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of `ids`, with U+FFFD for bytes that are no character."""
+        """Return the text of `ids`, with U+FFFD for invalid UTF-8."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     @cached_property
     def byte_lengths(self) -> np.ndarray:
-        """Raw bytes of each id, shape (vocab_size,), int32; 0 for the end of text."""
+        """Number of raw bytes of each id, shape (vocab_size,), int32; 0 for special tokens."""
         import numpy as np
 
         return np.array([len(raw) for raw in self.token_bytes], dtype=np.int32)
 
     def to_json(self) -> bytes:
-        """The `tokenizer.json` that this tokenizer is."""
+        """Return the tokenizer.json."""
         return self._json
 
 
 class ByteLevelBPE(Tokenizer):
-    """Any text, from the 256 bytes up: `byte`, `bpe:N` and `gpt2` differ in their merges only."""
+    """Byte-level BPE over any text: `byte`, `bpe:N` and `gpt2` differ only in their merges."""
 
     def __init__(self, json: bytes, ranks: dict[bytes, int], special: dict[str, int], end: int, pattern: str) -> None:
         token_bytes = [b""] * (len(ranks) + len(special))
@@ -94,8 +94,10 @@ class ByteLevelBPE(Tokenizer):
 
     @property
     def _encoding(self) -> tiktoken.Encoding:
-        """One for each thread: its regular expressions have a fast path for the thread that used them first, and any
-        other takes a quarter more time. Each takes 7 MiB at GPT-2's size.
+        """The tiktoken encoding of this thread.
+
+        Its regular expressions have a fast path for the first thread that uses them; other threads need a quarter more
+        time. Each encoding takes 7 MiB at GPT-2's size.
         """
         import tiktoken
 
@@ -105,16 +107,16 @@ class ByteLevelBPE(Tokenizer):
                     "gpt-tui", pat_str=self.pattern, mergeable_ranks=self.ranks, special_tokens=self.special
                 )
             except ValueError as error:
-                raise CorpusError(f"the tokenizer's pattern {self.pattern!r} cannot be used: {error}") from None
+                raise CorpusError(f"invalid tokenizer pattern {self.pattern!r}: {error}") from None
         return self._of_thread.encoding
 
     @property
     def chunk_boundary(self) -> ChunkBoundary:
-        return "anywhere" if self._of_byte is not None else boundary_for_pattern(self.pattern)
+        return "anywhere" if self._byte_ids is not None else boundary_for_pattern(self.pattern)
 
     @cached_property
-    def _of_byte(self) -> np.ndarray | None:
-        """The id of each byte where nothing merges, else None."""
+    def _byte_ids(self) -> np.ndarray | None:
+        """The id of each byte if the vocabulary has no merges, else None."""
         import numpy as np
 
         if len(self.ranks) > 256:
@@ -124,21 +126,21 @@ class ByteLevelBPE(Tokenizer):
     def encode_joined(self, texts: list[str], ends: bool) -> np.ndarray:
         import numpy as np
 
-        if self._of_byte is not None:
+        if self._byte_ids is not None:
             raw = [_utf8(text) for text in texts]
-            ids = self._of_byte[np.frombuffer(b"".join(raw), np.uint8)]
+            ids = self._byte_ids[np.frombuffer(b"".join(raw), np.uint8)]
             return self._with_ends(ids, list(map(len, raw)), ends)
-        end = self._end_written
-        if any(end in text for text in texts):  # where it is only text
-            parts = [self._encoded(text, set()) for text in texts]
+        end = self._end_name
+        if any(end in text for text in texts):  # it must not be parsed as the special token
+            parts = [self._encode(text, set()) for text in texts]
             return self._with_ends(np.concatenate(parts), list(map(len, parts)), ends)
-        return self._encoded(end.join(texts) + end * ends, {end})
+        return self._encode(end.join(texts) + end * ends, {end})
 
     @cached_property
-    def _end_written(self) -> str:
+    def _end_name(self) -> str:
         return next(name for name, token in self.special.items() if token == self.end_of_text)
 
-    def _encoded(self, text: str, allowed: set[str]) -> np.ndarray:
+    def _encode(self, text: str, allowed: set[str]) -> np.ndarray:
         import numpy as np
 
         try:
@@ -150,7 +152,7 @@ class ByteLevelBPE(Tokenizer):
 
 
 def _utf8(text: str) -> bytes:
-    """`text` in UTF-8, with U+FFFD for halves of a surrogate pair, as a shell argument can hold."""
+    """Return `text` in UTF-8, with U+FFFD for lone surrogates, which a shell argument can contain."""
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -158,7 +160,7 @@ def _utf8(text: str) -> bytes:
 
 
 class CharTokenizer(Tokenizer):
-    """One token for each character that its corpus holds, and no others."""
+    """One token for each character of the corpus; other characters cannot be encoded."""
 
     def __init__(self, json: bytes, vocab: dict[str, int], special: dict[str, int], end: int) -> None:
         token_bytes = [b""] * (len(vocab) + len(special))
@@ -169,7 +171,9 @@ class CharTokenizer(Tokenizer):
 
     @cached_property
     def _table(self) -> np.ndarray:
-        """The id of each code point, -1 where there is none, as in its last place."""
+        """The id of each code point, -1 for those without one; the last entry is -1 and stands for all higher code
+        points.
+        """
         import numpy as np
 
         table = np.full(max(map(ord, self.vocab)) + 2, -1, dtype=np.int32)
@@ -182,7 +186,7 @@ class CharTokenizer(Tokenizer):
         return "anywhere"
 
     def encode_joined(self, texts: list[str], ends: bool) -> np.ndarray:
-        """Raises CorpusError naming a character that is not in the vocabulary."""
+        """Encode `texts`. Raises CorpusError for a character that is not in the vocabulary."""
         import numpy as np
 
         text = "".join(texts)
@@ -191,15 +195,15 @@ class CharTokenizer(Tokenizer):
         if len(ids) and ids.min() < 0:
             character = text[int(ids.argmin())]
             raise CorpusError(
-                f"the character {character!r} (U+{ord(character):04X}) is none of the {len(self.vocab)} that this"
-                " tokenizer knows",
-                do="Leave it out, or train with a tokenizer that takes any text: byte, bpe:N, gpt2",
+                f"the character {character!r} (U+{ord(character):04X}) is not among the {len(self.vocab)} of the"
+                " vocabulary",
+                do="Remove it, or train with a tokenizer for any text: byte, bpe:N, gpt2",
             )
         return self._with_ends(ids, list(map(len, texts)), ends)
 
 
 def bytes_to_unicode() -> dict[int, str]:
-    """GPT-2's printable stand-in for each byte, by which vocabularies are written down."""
+    """Return GPT-2's printable stand-in for each byte, used to write vocabularies as text."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}
@@ -223,7 +227,7 @@ class _File(msgspec.Struct):
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer of a `tokenizer.json`. Raises CorpusError for one that is missing, damaged, or of another kind."""
+    """Read a `tokenizer.json`. Raises CorpusError if it is missing, damaged or of an unsupported kind."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -232,51 +236,55 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 
 def parse_tokenizer(json: bytes, where: str = "tokenizer.json") -> Tokenizer:
-    """The tokenizer that `json` (Hugging Face's format) describes. Raises CorpusError naming `where`."""
+    """Return the tokenizer that `json` (Hugging Face's format) describes. Raises CorpusError naming `where`."""
     try:
         file = msgspec.json.decode(json, type=_File)
         kind = file.model.get("type", "BPE")
         if kind not in ("BPE", "WordLevel"):
             raise CorpusError(
-                f"is a {kind} tokenizer", where=where, do="Those read are byte-level BPE and one token a character"
+                f"unsupported tokenizer type {kind}",
+                where=where,
+                do="Supported: byte-level BPE, and WordLevel with one token per character",
             )
         model = msgspec.convert(file.model, _Model)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CorpusError(f"is no tokenizer.json: {error}", where=where) from None
+        raise CorpusError(f"invalid tokenizer.json: {error}", where=where) from None
     special = {token.content: token.id for token in file.added_tokens}
     ordinary = {token: id for token, id in model.vocab.items() if token not in special}
     ends = [special[name] for name in ENDS if name in special]
     ids = sorted([*ordinary.values(), *special.values()])
     if not ends:
-        raise CorpusError("has no end-of-text token", where=where, do=f"One of {', '.join(ENDS)} is needed")
+        raise CorpusError("no end-of-text token", where=where, do=f"Add one of {', '.join(ENDS)}")
     if not ordinary or ids != list(range(len(ids))):
-        raise CorpusError("has a vocabulary whose ids do not count from 0 without a gap", where=where)
+        raise CorpusError("the vocabulary's ids are not consecutive from 0", where=where)
     if kind == "WordLevel":
         if any(len(token) != 1 for token in ordinary):
-            raise CorpusError("is a tokenizer of words", where=where, do="Of this kind, one token a character is read")
+            raise CorpusError("unsupported tokenizer of words", where=where, do="Supported: one token per character")
         return CharTokenizer(json, ordinary, special, ends[0])
     return ByteLevelBPE(json, _ranks(ordinary, model, where), special, ends[0], _pattern(file, where))
 
 
 def _ranks(vocab: dict[str, int], model: _Model, where: str) -> dict[bytes, int]:
-    """The vocabulary by raw bytes, if ids say all that the merges do."""
+    """Return the vocabulary by raw bytes. Raises CorpusError if merging by rank would not equal merging by the
+    merges.
+    """
     byte_of = {character: byte for byte, character in bytes_to_unicode().items()}
     try:
         ranks = {bytes([byte_of[character] for character in token]): id for token, id in vocab.items()}
     except KeyError as error:
-        raise CorpusError(f"is no byte-level BPE: its vocabulary holds {error}", where=where) from None
-    lacking = sum(bytes([byte]) not in ranks for byte in range(256))
-    if lacking:
-        raise CorpusError(f"is no byte-level BPE: {lacking} of the 256 bytes have no token", where=where)
+        raise CorpusError(f"not a byte-level BPE: the vocabulary contains {error}", where=where) from None
+    missing = sum(bytes([byte]) not in ranks for byte in range(256))
+    if missing:
+        raise CorpusError(f"not a byte-level BPE: {missing} of the 256 bytes have no token", where=where)
     merged = ["".join(merge.split(" ") if isinstance(merge, str) else merge) for merge in model.merges]
     order = [vocab.get(token, -1) for token in merged]
     if order != sorted(order) or -1 in order or len({*merged}) + 256 != len(ranks):
-        raise CorpusError("has merges that are not in the order of their tokens' ids", where=where)
+        raise CorpusError("the merges are not in the order of their tokens' ids", where=where)
     return ranks
 
 
 def _pattern(file: _File, where: str) -> str:
-    """The regular expression that splits text into the pieces within which tokens merge."""
+    """Return the regular expression that splits text into pieces, within which tokens merge. Raises CorpusError."""
     whole: dict[str, Any] = file.pre_tokenizer or {}
     steps: list[dict[str, Any]] = whole.get("pretokenizers", []) if whole.get("type") == "Sequence" else [whole]
     kinds = [step.get("type") for step in steps]
@@ -289,5 +297,7 @@ def _pattern(file: _File, where: str) -> str:
         if pattern and split.get("behavior") == "Isolated" and not split.get("invert"):
             return pattern
     raise CorpusError(
-        "prepares its text in a way that is not read here", where=where, do="GPT-2's byte-level kind is, unnormalised"
+        "unsupported normalizer or pre-tokenizer",
+        where=where,
+        do="Supported: GPT-2's byte-level kind, without normalizer",
     )

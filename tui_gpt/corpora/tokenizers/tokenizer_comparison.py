@@ -1,7 +1,7 @@
-"""Tokenizers side by side on one corpus: how long its text becomes, and what of each vocabulary it uses.
+"""Compare tokenizers on one corpus: the length of its text in tokens, and how much of each vocabulary it uses.
 
-Bytes per token say how far a context reaches, the vocabulary what the embedding costs, and the entries never used what
-of it is wasted. Counted on at most some 16 million characters, taken evenly from the whole.
+Bytes per token tell how much text a context holds, the vocabulary size what the embedding costs, and the unused entries
+how much of it is wasted. Counted on at most 16 million characters, sampled evenly.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ EXAMPLES = 5
 
 
 class TokenizerStats(msgspec.Struct, frozen=True, kw_only=True):
-    """One tokenizer on the sample. longest, rarest: of the entries that the sample uses; unused: those it does not."""
+    """Statistics of one tokenizer on the sample.
+
+    longest, rarest: examples among the entries that occur in the sample. unused: the number of entries that do not.
+    """
 
     tokenizer: str
     vocab_size: int
@@ -40,20 +43,23 @@ class TokenizerStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare_tokenizers(corpus: str, specs: Sequence[str], corpus_dir: Path, progress: Progress) -> list[TokenizerStats]:
-    """Each of `specs` on the corpus, in their order; what is not made yet is made and kept. Raises CorpusError."""
+    """Return the statistics of each tokenizer in `specs` on a corpus. Missing tokenizers are trained and cached.
+
+    Raises CorpusError.
+    """
     import numpy as np
 
     specs = [check_tokenizer(spec) for spec in specs]
     source = find_corpus(corpus, corpus_dir)
     source.materialize(progress)
     digest = source.digest()
-    every = (text for chunk in chunks(source.pieces(), "words") for text in chunk.texts)
-    texts = list(islice(every, 0, None, 1 + source.size_bytes() // SAMPLE_CHARACTERS))
+    all_texts = (text for chunk in chunks(source.pieces(), "words") for text in chunk.texts)
+    texts = list(islice(all_texts, 0, None, 1 + source.size_bytes() // SAMPLE_CHARACTERS))
     text_bytes = sum(len(text.encode()) for text in texts)
     words = sum(len(text.split()) for text in texts)
     if not words:
-        raise CorpusError("holds no words", where=source.name)
-    found = []
+        raise CorpusError("no words in this corpus", where=source.name)
+    stats = []
     for spec in specs:
         tokenizer = cached_tokenizer(spec, source, digest, cache_dir(corpus_dir), progress)
         progress(f"encoding with {spec}", None)
@@ -64,7 +70,7 @@ def compare_tokenizers(corpus: str, specs: Sequence[str], corpus_dir: Path, prog
         longest = used[np.argsort(-tokenizer.byte_lengths[used], kind="stable")]
         rarest = used[np.argsort(counts[used], kind="stable")]
         tokens = int(counts.sum())
-        found.append(
+        stats.append(
             TokenizerStats(
                 tokenizer=spec,
                 vocab_size=tokenizer.vocab_size,
@@ -72,9 +78,9 @@ def compare_tokenizers(corpus: str, specs: Sequence[str], corpus_dir: Path, prog
                 bytes=text_bytes,
                 bytes_per_token=text_bytes / tokens,
                 tokens_per_word=tokens / words,
-                unused=tokenizer.vocab_size - 1 - len(used),  # the end of text is not of the text
+                unused=tokenizer.vocab_size - 1 - len(used),  # without the end-of-text token
                 longest=[tokenizer.decode([token]) for token in longest[:EXAMPLES].tolist()],
                 rarest=[tokenizer.decode([token]) for token in rarest[:EXAMPLES].tolist()],
             )
         )
-    return found
+    return stats
