@@ -1,4 +1,4 @@
-"""Cards are chosen by UUID, the emptiest that no live run holds; peaks are known by name or not at all."""
+"""GPU selection by UUID and free memory, and peak FLOP/s by name."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ CARDS = [card(0, 10), card(1, 2), card(2, 40)]
         ("mps", (), None),
     ],
 )
-def test_the_emptiest_free_card_or_the_one_named(device: str, taken: tuple[str, ...], chosen: str | None) -> None:
+def test_gpu_with_most_free_memory_or_the_named_one_is_chosen(
+    device: str, taken: tuple[str, ...], chosen: str | None
+) -> None:
     gpu = choose_gpu(device, CARDS, taken)
     assert (gpu.uuid if gpu else None) == chosen
 
 
-def test_a_card_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(ConfigError, match="There is: cuda:0 NVIDIA H100 80GB HBM3 GPU-0"):
+def test_missing_gpu_is_rejected_with_those_available() -> None:
+    with pytest.raises(ConfigError, match="Available: cuda:0 NVIDIA H100 80GB HBM3 GPU-0"):
         choose_gpu("cuda:7", CARDS)
     assert choose_gpu("auto", []) is None
 
 
-def test_peaks_by_name_and_none_for_an_unknown_card() -> None:
+def test_peak_flops_are_known_by_name() -> None:
     assert peak_flops("NVIDIA H100 80GB HBM3", "bf16") == 989e12
     assert peak_flops("NVIDIA H100 PCIe", "bf16") == 756e12
     assert peak_flops("NVIDIA A100-SXM4-80GB", "fp32") == 156e12
@@ -47,7 +49,7 @@ def test_peaks_by_name_and_none_for_an_unknown_card() -> None:
     assert peak_flops("Some Other Card", "bf16") is None
 
 
-def test_the_host_has_a_name_cores_and_memory() -> None:
+def test_host_has_a_name_cores_and_memory() -> None:
     host = hardware.host()
     assert host.name and host.cpu and host.cores >= 1 and host.memory_bytes > host.memory_free_bytes > 0
     assert hardware.boot_id() == hardware.boot_id() != ""

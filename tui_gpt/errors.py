@@ -1,14 +1,14 @@
-"""The one family of mistakes that a user can make.
+"""Errors that the user can fix.
 
-Each says what was wrong, where (file, key, value) and what to do. The command line prints it as one line, the
-workbench as a notice, the run folder keeps it in `status.json`; none of them ever shows a traceback for one.
+Each says what is wrong, where (file, key, value) and what to do. The command line prints it as one line, the workbench
+shows it as a notice, the run folder keeps it in `status.json`; none of them shows a traceback for it.
 """
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """A mistake that the user can mend.
+    """Base class of errors that the user can fix.
 
     what: what is wrong, as a clause. where: the file, key or place. do: what to do about it.
     """
@@ -30,21 +30,21 @@ def _rebuild(kind: type[UserError], what: str, where: str, do: str) -> UserError
 
 
 class ConfigError(UserError):
-    """A config that cannot run: an unknown key, a value out of bounds, two values that contradict each other."""
+    """An invalid config: an unknown key, a value out of bounds, or two values that contradict each other."""
 
 
 class CorpusError(UserError):
-    """Text or a tokenizer that cannot be had, read, or trained on."""
+    """Text or a tokenizer that is missing, cannot be read, or cannot be trained on."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is missing, damaged, foreign, or does not fit."""
+    """A checkpoint that is missing, damaged, of an unsupported format, or does not fit."""
 
 
 class RunError(UserError):
-    """A run that is missing, live when it must not be, or not live when it must."""
+    """A run that is missing, live when it must not be, or not live when it must be."""
 
 
 def reason(error: OSError) -> str:
-    """What the operating system said, without the path that the caller names anyway."""
+    """Return the operating system's message, in lower case and without the path."""
     return (error.strerror or str(error)).lower()

@@ -1,7 +1,7 @@
-"""What the machine has: GPUs through NVML, by UUID; the host; what a card can compute at most. No torch here.
+"""The machine's hardware: GPUs through NVML, the host, and peak compute rates. No torch here.
 
-Peak rates are the vendors' dense figures (no sparsity) in FLOP/s, from the cards' data sheets; MFU is measured against
-them, so a card that is not listed has no MFU rather than a wrong one.
+Peak rates are the vendors' dense figures (without sparsity) in FLOP/s. MFU is measured against them; a GPU that is not
+listed has no MFU rather than a wrong one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from tui_gpt.errors import ConfigError
 
-# name as NVML writes it (first match wins): (bf16 or fp16, tf32) FLOP/s
+# part of NVML's name (first match wins): (bf16 or fp16, tf32) FLOP/s
 PEAK_FLOPS: dict[str, tuple[float, float]] = {
     "B200": (2250e12, 1125e12),
     "H200": (989e12, 494e12),
@@ -49,7 +49,7 @@ PEAK_FLOPS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Gpu:
-    """One card, as NVML sees it now. Readings that the card does not give are None."""
+    """A GPU as NVML reports it now. Readings that it does not support are None."""
 
     index: int
     uuid: str
@@ -67,7 +67,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Host:
-    """The machine and what it has for a trainer on the CPU."""
+    """The machine and its resources for training on the CPU."""
 
     name: str
     system: str
@@ -78,7 +78,7 @@ class Host:
 
 
 def gpus() -> list[Gpu]:
-    """NVIDIA cards, in NVML's order; empty where there is no driver."""
+    """Return the NVIDIA GPUs in NVML's order, an empty list without a driver."""
     with _nvml() as nvml:
         if nvml is None:
             return []
@@ -103,15 +103,15 @@ def _nvml() -> Iterator[Any]:
 def _read_gpu(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
 
-    def ask(name: str, *arguments: Any) -> Any:
+    def query(name: str, *arguments: Any) -> Any:
         try:
             return getattr(nvml, name)(handle, *arguments)
-        except nvml.NVMLError:  # "not supported" on this card
+        except nvml.NVMLError:  # not supported by this GPU
             return None
 
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    rates = ask("nvmlDeviceGetUtilizationRates")
-    power = ask("nvmlDeviceGetPowerUsage")
+    rates = query("nvmlDeviceGetUtilizationRates")
+    power = query("nvmlDeviceGetPowerUsage")
     return Gpu(
         index=index,
         uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
@@ -119,7 +119,7 @@ def _read_gpu(nvml: Any, index: int) -> Gpu:
         memory_used_bytes=int(memory.used),
         memory_total_bytes=int(memory.total),
         utilisation=rates.gpu / 100 if rates else None,
-        temperature_celsius=ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+        temperature_celsius=query("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
         power_watts=power / 1000 if power is not None else None,
     )
 
@@ -128,25 +128,26 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def choose_gpu(device: str, cards: list[Gpu], taken: Collection[str] = ()) -> Gpu | None:
-    """The card that `training.device` means: the one named or, among those no live run holds, the emptiest.
+def choose_gpu(device: str, available: list[Gpu], in_use: Collection[str] = ()) -> Gpu | None:
+    """Return the GPU that `training.device` selects, None if it selects no NVIDIA GPU.
 
-    None where the setting means no NVIDIA card. Raises ConfigError for a card that is not there.
+    For `auto` and `cuda`, the one with the most free memory among those that no live run uses. in_use: UUIDs of the
+    GPUs that live runs use. Raises ConfigError for a GPU that does not exist.
     """
-    if device in ("cpu", "mps") or (device in ("auto", "cuda") and not cards):
+    if device in ("cpu", "mps") or (device in ("auto", "cuda") and not available):
         return None
     if device in ("auto", "cuda"):
-        free = [card for card in cards if card.uuid not in taken] or cards
-        return max(free, key=lambda card: card.memory_free_bytes)
-    for card in cards:
-        if device in (card.uuid, f"cuda:{card.index}"):
-            return card
-    have = ", ".join(f"cuda:{card.index} {card.name} {card.uuid}" for card in cards) or "no NVIDIA card"
-    raise ConfigError(f'training.device = "{device}" is not on this machine', do=f"There is: {have}")
+        free = [gpu for gpu in available if gpu.uuid not in in_use] or available
+        return max(free, key=lambda gpu: gpu.memory_free_bytes)
+    for gpu in available:
+        if device in (gpu.uuid, f"cuda:{gpu.index}"):
+            return gpu
+    names = ", ".join(f"cuda:{gpu.index} {gpu.name} {gpu.uuid}" for gpu in available) or "no NVIDIA GPU"
+    raise ConfigError(f'training.device = "{device}" is not on this machine', do=f"Available: {names}")
 
 
 def peak_flops(name: str, precision: str) -> float | None:
-    """What a card computes at most in `precision` (bf16, fp16 or fp32, which runs as TF32), in FLOP/s."""
+    """Return a GPU's peak FLOP/s in `precision` (bf16, fp16, or fp32, which runs as TF32), None if unknown."""
     for card, (half, tf32) in PEAK_FLOPS.items():
         if card in name:
             return tf32 if precision == "fp32" else half
@@ -154,6 +155,7 @@ def peak_flops(name: str, precision: str) -> float | None:
 
 
 def host() -> Host:
+    """Return the machine's hardware and free memory."""
     import psutil
 
     memory = psutil.virtual_memory()
@@ -168,7 +170,7 @@ def host() -> Host:
 
 
 def cores() -> int:
-    """Physical cores that this process may run on: what `training.threads = 0` means."""
+    """Return the physical cores that this process may use; `training.threads = 0` means this many."""
     import psutil
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -188,7 +190,7 @@ def _cpu_name() -> str:
 
 @cache
 def boot_id() -> str:
-    """Something that changes when the machine restarts."""
+    """Return an id that changes when the machine restarts."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -198,9 +200,10 @@ def boot_id() -> str:
 
 
 def logout_kills_processes() -> Literal["yes", "no", "unknown"]:
-    """Whether systemd ends this user's processes, a detached run among them, when the login session ends.
+    """Return whether systemd kills this user's processes, detached runs too, when the login session ends.
 
-    It does with `KillUserProcesses=yes` in logind.conf, unless the user lingers (`man logind.conf`, `man loginctl`).
+    It does with `KillUserProcesses=yes` in logind.conf, unless lingering is enabled for the user (`man logind.conf`,
+    `man loginctl`).
     """
     if not Path("/run/systemd/system").exists():
         return "no"

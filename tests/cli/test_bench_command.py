@@ -1,4 +1,4 @@
-"""`gpt-tui bench` as a user meets it: figures that can be, mistakes in a line, and nothing left behind."""
+"""`gpt-tui bench` as a user runs it: plausible figures, one-line errors, and no files left behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def left_in(workspace: Path) -> list[str]:
     return sorted(path.name for path in workspace.iterdir())
 
 
-def test_json_is_one_flat_object_with_plausible_figures_and_nothing_is_left(tmp_path: Path) -> None:
+def test_json_is_a_flat_object_with_plausible_values_and_no_files_are_left(tmp_path: Path) -> None:
     done = gpt_tui(tmp_path, "bench", *SMALL, "--steps", "6", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -78,7 +78,7 @@ SEARCHED = BatchSearch(
 )
 
 
-def test_find_batch_prints_every_size_what_ended_it_and_overrides_that_train_takes(
+def test_find_batch_prints_every_size_why_it_ended_and_valid_overrides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
@@ -99,7 +99,7 @@ def test_find_batch_prints_every_size_what_ended_it_and_overrides_that_train_tak
     assert found["ended_by"] == "memory" and found["sizes"][1]["tokens_per_second"] is None
 
 
-def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_benchmark_cleanly(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tui_gpt", "--workspace", str(tmp_path), "bench", *SMALL, "--steps", "100000"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None and process.stdout is not None
@@ -114,7 +114,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--config", "absent"], "absent"),
         (["--corpus", "absent"], "absent"),
@@ -126,13 +126,13 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
         (["--find-batch", "--steps", "5"], "--steps cannot be used with --find-batch"),
     ],
 )
-def test_a_mistake_is_refused_with_exit_code_2(tmp_path: Path, arguments: list[str], says: str) -> None:
+def test_user_errors_exit_with_code_2(tmp_path: Path, arguments: list[str], message: str) -> None:
     done = gpt_tui(tmp_path, "bench", *arguments)
     assert done.returncode == 2 and not done.stdout
-    assert says in done.stderr.strip().splitlines()[-1] and "Traceback" not in done.stderr
+    assert message in done.stderr.strip().splitlines()[-1] and "Traceback" not in done.stderr
 
 
-def test_the_command_loads_no_torch() -> None:
+def test_command_does_not_import_torch() -> None:
     code = (
         "import sys, tui_gpt.cli.subcommands.bench_command;"
         "print([name for name in ('torch', 'numpy') if name in sys.modules])"

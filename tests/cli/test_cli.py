@@ -1,4 +1,4 @@
-"""The command line as a user meets it: in processes, by exit code, stdout, stderr."""
+"""The command line in subprocesses: exit codes, stdout and stderr."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def workspace_of(run: RunFolder) -> Path:
     return run.path.parent.parent
 
 
-def test_train_json_is_one_object_a_line_and_exits_0(tmp_path: Path) -> None:
+def test_train_json_prints_one_object_per_line_and_exits_0(tmp_path: Path) -> None:
     done = gpt_tui(tmp_path, "train", *SMALL, "--steps", "20", "--json")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -43,7 +43,7 @@ def test_train_json_is_one_object_a_line_and_exits_0(tmp_path: Path) -> None:
     assert lines[-1]["type"] == "status" and lines[-1]["state"] == "finished"
 
 
-def test_stop_at_ends_with_0_and_says_so(tmp_path: Path) -> None:
+def test_stop_at_exits_0_with_a_message(tmp_path: Path) -> None:
     done = gpt_tui(tmp_path, "train", *SMALL, "--steps", "50", "--stop-at", "7")
     assert done.returncode == 0
     assert "stopped at step 7, as --stop-at asked" in done.stderr and not done.stdout
@@ -58,7 +58,7 @@ def test_runs_and_status_in_json(run: RunFolder) -> None:
     assert status["state"] == "finished" and {c["step"] for c in status["checkpoints"]} >= {20}
 
 
-def test_sample_prints_the_same_text_twice_and_another_with_another_seed(run: RunFolder) -> None:
+def test_sample_depends_on_the_seed_only(run: RunFolder) -> None:
     options = ["sample", run.id, "--prompt", "A model", "--tokens", "30", "--temperature", "1"]
     one, two, other = (gpt_tui(workspace_of(run), *options, "--seed", seed) for seed in ("1", "1", "2"))
     assert one.returncode == 0 and one.stdout.startswith("A model")
@@ -83,9 +83,9 @@ def test_corpus_prepare_prints_flat_integers(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bad_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace full of what users get wrong."""
-    place = tmp_path_factory.mktemp("odd")
+    place = tmp_path_factory.mktemp("bad")
     (place / "empty.txt").write_text("")
     (place / "binary.txt").write_bytes(b"\x00\x01\xff\xfe" * 100)
     (place / "nothing").mkdir()
@@ -96,7 +96,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["train", "--corpus", "absent.txt"], "absent.txt"),
         (["train", "--corpus", "./empty.txt"], "empty"),
@@ -116,35 +116,35 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["sample", "model.pt"], "pickles"),
         (["sample", "foreign"], "is not a checkpoint"),
         (["sample", "runs/absent"], "does not exist"),
-        (["status"], "there is no run yet"),
+        (["status"], "no runs yet"),
         (["pause", "absent"], "no run is called"),
         (["corpus", "add", "../../x", "binary.txt"], "../../x"),
         (["corpus", "info", "absent"], "absent"),
         (["trian"], "Did you mean train?"),
     ],
 )
-def test_a_mistake_is_one_clear_line_with_exit_code_2(odd: Path, arguments: list[str], says: str) -> None:
-    done = gpt_tui(odd, *arguments)
+def test_user_errors_are_one_line_with_exit_code_2(bad_inputs: Path, arguments: list[str], message: str) -> None:
+    done = gpt_tui(bad_inputs, *arguments)
     assert done.returncode == 2, done.stderr
-    assert says in done.stderr and "Traceback" not in done.stderr and not done.stdout
+    assert message in done.stderr and "Traceback" not in done.stderr and not done.stdout
     assert len(done.stderr.strip().splitlines()) == 1 or arguments == ["trian"]
-    assert not (odd / "runs").exists() or not any((odd / "runs").iterdir())
+    assert not (bad_inputs / "runs").exists() or not any((bad_inputs / "runs").iterdir())
 
 
-def test_a_corpus_too_short_fails_with_its_count(tmp_path: Path) -> None:
+def test_too_short_corpus_fails_with_token_counts(tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text("a")
     done = gpt_tui(tmp_path, "train", *SMALL, "--corpus", "./short.txt")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "tokens" in done.stderr and "failed" in done.stderr
 
 
-def test_a_runs_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_unusable_runs_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file where the folder should be")
     done = gpt_tui(tmp_path, "train", *SMALL)
     assert done.returncode == 2 and "no run can be created here" in done.stderr
 
 
-def test_a_run_from_a_newer_version_is_refused(run: RunFolder, tmp_path: Path) -> None:
+def test_run_of_a_newer_version_is_rejected(run: RunFolder, tmp_path: Path) -> None:
     import shutil
 
     copy = Path(shutil.copytree(run.path, tmp_path / "runs" / "20300101-000000-newer"))
@@ -155,7 +155,7 @@ def test_a_run_from_a_newer_version_is_refused(run: RunFolder, tmp_path: Path) -
         assert done.returncode == 2 and "newer gpt-tui" in done.stderr
 
 
-def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_goes_on(run: RunFolder, tmp_path: Path) -> None:
+def test_damaged_checkpoint_is_rejected_and_the_previous_one_resumes(run: RunFolder, tmp_path: Path) -> None:
     import shutil
 
     copy = RunFolder(Path(shutil.copytree(run.path, tmp_path / "runs" / run.id)))
@@ -173,7 +173,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_goes_on(run: RunF
     assert [line.step for line in copy.read_metrics()] == list(range(1, 23))
 
 
-def test_delete_asks_and_rename_keeps_the_date(run: RunFolder, tmp_path: Path) -> None:
+def test_delete_asks_for_confirmation_and_rename_keeps_the_date(run: RunFolder, tmp_path: Path) -> None:
     import shutil
 
     copy = Path(shutil.copytree(run.path, tmp_path / "runs" / run.id))
@@ -184,7 +184,7 @@ def test_delete_asks_and_rename_keeps_the_date(run: RunFolder, tmp_path: Path) -
     assert not any((tmp_path / "runs").iterdir())
 
 
-def test_nothing_without_a_torch_room_loads_torch_or_numpy(tmp_path: Path) -> None:
+def test_modules_outside_the_torch_rooms_import_neither_torch_nor_numpy(tmp_path: Path) -> None:
     code = (
         "import sys; import tui_gpt, tui_gpt.cli, tui_gpt.api, tui_gpt.launch, tui_gpt.hardware, tui_gpt.checkpoints;"
         "from tui_gpt.cli.subcommands import corpus_commands, doctor, evaluate, manage_runs, run_control, sample;"
@@ -195,7 +195,7 @@ def test_nothing_without_a_torch_room_loads_torch_or_numpy(tmp_path: Path) -> No
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_the_python_api_trains_waits_and_generates(tmp_path: Path) -> None:
+def test_python_api_trains_waits_and_generates(tmp_path: Path) -> None:
     script = f"""
 import tui_gpt
 run = tui_gpt.train(overrides=dict(item.split("=", 1) for item in []) | {{
@@ -219,7 +219,7 @@ except tui_gpt.UserError as error:
     assert "Did you mean model.n_layer?" in done.stdout
 
 
-def test_doctor_proves_the_installation(tmp_path: Path) -> None:
+def test_doctor_tests_the_installation(tmp_path: Path) -> None:
     done = gpt_tui(tmp_path, "doctor", "--json")
     findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
     assert done.returncode == 0

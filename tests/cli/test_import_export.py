@@ -1,4 +1,4 @@
-"""Import and export as a user meets them: every other command knows an imported model, and mistakes are one line."""
+"""`gpt-tui import` and `export` as a user runs them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_an_imported_model_is_listed_sampled_and_trained_on(workspace: Path) -> None:
+def test_imported_model_can_be_listed_sampled_and_trained(workspace: Path) -> None:
     (row,) = json.loads(gpt_tui(workspace, "runs", "--json").stdout)
     assert row["state"] == "stopped" and row["step"] == 0
     assert "imported from" in gpt_tui(workspace, "status", "tiny-gpt2").stdout
@@ -52,7 +52,7 @@ def test_an_imported_model_is_listed_sampled_and_trained_on(workspace: Path) -> 
     assert {row["step"] for row in json.loads(gpt_tui(workspace, "runs", "--json").stdout)} == {2}
 
 
-def test_export_and_import_speak_json_and_keep_the_weights(workspace: Path, tmp_path: Path) -> None:
+def test_export_and_import_print_json_and_keep_the_weights(workspace: Path, tmp_path: Path) -> None:
     source = gpt_tui(workspace, "import", "tiny gpt2", "--name", "other", "--json")
     made = json.loads(source.stdout)
     assert made["run"].endswith("-other") and made["preset"] == "gpt2"
@@ -68,7 +68,7 @@ def test_export_and_import_speak_json_and_keep_the_weights(workspace: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["import", "absent"], "is not a folder"),
         (["import", "runs"], "has no config.json"),
@@ -77,14 +77,14 @@ def test_export_and_import_speak_json_and_keep_the_weights(workspace: Path, tmp_
         (["export", "runs/absent", "out"], "does not exist"),
     ],
 )
-def test_a_mistake_is_refused_with_exit_code_2(workspace: Path, arguments: list[str], says: str) -> None:
+def test_user_errors_exit_with_code_2(workspace: Path, arguments: list[str], message: str) -> None:
     done = gpt_tui(workspace, *arguments)
-    assert done.returncode == 2 and says in done.stderr and not done.stdout
+    assert done.returncode == 2 and message in done.stderr and not done.stdout
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (workspace / "out").exists()
 
 
-def test_the_commands_load_no_torch() -> None:
+def test_commands_do_not_import_torch() -> None:
     code = (
         "import sys, tui_gpt.cli.subcommands.import_export;"
         "print([name for name in ('torch', 'numpy') if name in sys.modules])"

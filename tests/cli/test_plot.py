@@ -16,7 +16,7 @@ from tui_gpt.cli.line_chart import Series, draw
 __all__ = ["workspace"]  # a fixture
 
 
-def test_plot_in_a_pipe_draws_every_run_by_a_marker_of_its_own_and_without_colour(workspace: Path) -> None:
+def test_plot_in_a_pipe_uses_a_marker_per_run_and_no_colour(workspace: Path) -> None:
     done = run(workspace, "plot", LONG, SHORT, "--width", "70", "--height", "15")
     assert done.exit_code == 0 and "\x1b" not in done.stdout
     *chart, first, second = done.stdout.splitlines()
@@ -47,7 +47,7 @@ def test_plot_uses_colours_on_a_terminal_unless_no_color_is_set(workspace: Path)
         assert "\x1b" not in in_terminal(workspace, "plot", SHORT, **environment)
 
 
-def test_a_run_without_values_is_named_and_nothing_to_plot_is_an_error(workspace: Path) -> None:
+def test_run_without_values_is_reported(workspace: Path) -> None:
     write_run(workspace, "20300103-000000-new", [])
     done = gpt_tui(workspace, "plot", SHORT, "new")
     assert done.returncode == 0 and "20300103-000000-new: no loss recorded yet" in done.stderr
@@ -56,7 +56,7 @@ def test_a_run_without_values_is_named_and_nothing_to_plot_is_an_error(workspace
     assert done.stderr.splitlines()[-1] == "gpt-tui: 20300103-000000-new: no loss to plot"
 
 
-def test_spikes_gaps_and_values_that_have_no_logarithm_are_drawn_or_left_out() -> None:
+def test_spikes_are_drawn_and_values_without_logarithm_left_out() -> None:
     values: list[float | None] = [1.0] * 5000
     values[2500] = 9.0
     values[1000] = None

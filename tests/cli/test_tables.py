@@ -66,7 +66,7 @@ def in_terminal(workspace: Path, *arguments: str, columns: int = 80, **environme
     return output.decode().replace("\r\n", "\n")
 
 
-def test_runs_in_a_pipe_shows_whole_names_in_aligned_columns_without_colour(workspace: Path) -> None:
+def test_runs_in_a_pipe_prints_full_names_aligned_without_colour(workspace: Path) -> None:
     done = gpt_tui(workspace, "runs")
     header, long, short = done.stdout.splitlines()
     assert "\x1b" not in done.stdout
@@ -75,7 +75,7 @@ def test_runs_in_a_pipe_shows_whole_names_in_aligned_columns_without_colour(work
     assert len(header) == len(long) == len(short) and long.endswith(" MiB")
 
 
-def test_runs_on_a_terminal_fits_its_width_and_loses_no_character(workspace: Path) -> None:
+def test_runs_on_a_terminal_fits_the_width_without_losing_characters(workspace: Path) -> None:
     lines = re.sub(r"\x1b\[[0-9;]*m", "", in_terminal(workspace, "runs")).splitlines()
     assert max(map(len, lines)) <= 80
     width = lines[0].index("state")

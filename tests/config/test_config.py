@@ -1,4 +1,4 @@
-"""The config: built on presets, overridden by key, refused with file, key, value and what is allowed."""
+"""The config: presets, overrides, and errors with file, key, value and what is allowed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tui_gpt.errors import ConfigError
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_builds_has_a_purpose_and_survives_toml(preset: str, tmp_path: Path) -> None:
+def test_every_preset_builds_and_round_trips_through_toml(preset: str, tmp_path: Path) -> None:
     config = build({"preset": preset})
     file = tmp_path / "config.toml"
     file.write_text(to_toml(to_dict(config)), "utf-8")
@@ -43,7 +43,7 @@ def test_every_field_has_help_and_a_description_of_what_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("assignment", "says"),
+    ("assignment", "message"),
     [
         ("model.n_layr=3", "Did you mean model.n_layer?"),
         ("n_layer=3", "Did you mean model.n_layer?"),
@@ -55,9 +55,9 @@ def test_every_field_has_help_and_a_description_of_what_is_allowed() -> None:
         ("model.architecture=lstm", "Allowed: modern or gpt2"),
         ("model.tied=maybe", "true or false"),
         ("training.compile", "section.key=value"),
-        ("training.duration=3 fortnights", "is not a duration"),
-        ("training.duration=0", "is not a duration"),
-        ("training.duration=2.5 steps", "is not a duration"),
+        ("training.duration=3 fortnights", "invalid duration"),
+        ("training.duration=0", "invalid duration"),
+        ("training.duration=2.5 steps", "invalid duration"),
         ("model.n_embd=130", "not divisible by model.n_head = 4. Try model.n_embd = 132"),
         ("model.n_kv_head=3", "not divisible by model.n_kv_head"),
         ("preset=huge", "Presets: pico"),
@@ -67,18 +67,18 @@ def test_every_field_has_help_and_a_description_of_what_is_allowed() -> None:
         ("data.tokenizer=", "is not allowed"),
     ],
 )
-def test_a_wrong_override_is_refused_with_what_to_do(assignment: str, says: str) -> None:
+def test_invalid_override_is_rejected_with_what_to_do(assignment: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         build(override({}, [assignment]))
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_an_odd_head_width_is_refused_for_rope() -> None:
-    with pytest.raises(ConfigError, match="RoPE turns channels in pairs"):
+def test_odd_head_width_is_rejected_for_rope() -> None:
+    with pytest.raises(ConfigError, match="RoPE rotates pairs of channels"):
         build({"model": {"n_embd": 12, "n_head": 4}})
 
 
-def test_a_tokenizer_is_checked_by_its_name_alone() -> None:
+def test_tokenizer_names_are_validated() -> None:
     names = ["char", "byte", "bpe:257", "bpe:1000000", "gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base"]
     for name in [*names, "absent/tokenizer.json"]:
         assert build({"data": {"tokenizer": name}}).data.tokenizer == name
@@ -86,10 +86,10 @@ def test_a_tokenizer_is_checked_by_its_name_alone() -> None:
         build({"data": {"tokenizer": 7}})
 
 
-def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
+def test_errors_name_the_config_file(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text("[model]\nn_layer = \n")
-    with pytest.raises(ConfigError, match=r"run\.toml: is not valid TOML: .*line 2"):
+    with pytest.raises(ConfigError, match=r"run\.toml: invalid TOML: .*line 2"):
         load_config(str(file))
     file.write_text("[model]\nn_laier = 3\n")
     with pytest.raises(ConfigError, match=r"run\.toml: unknown key model\.n_laier\. Did you mean model\.n_layer"):
@@ -101,7 +101,7 @@ def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
         load_config(str(tmp_path / "absent.toml"))
 
 
-def test_values_are_parsed_as_toml_or_taken_as_text() -> None:
+def test_values_are_parsed_as_toml_or_text() -> None:
     asked = override(
         {},
         [
@@ -120,14 +120,14 @@ def test_values_are_parsed_as_toml_or_taken_as_text() -> None:
     assert config.model.tied is True and config.optimizer.learning_rate == 1e-3
 
 
-def test_gpt2_ties_its_head_unless_told_otherwise() -> None:
+def test_gpt2_ties_its_head_by_default() -> None:
     assert build({"model": {"architecture": "gpt2"}}).model.tied is True
     with pytest.raises(ConfigError, match="tied"):
         build({"model": {"architecture": "gpt2", "tied": False}})
 
 
 @given(st.floats(0.5, 1e6), st.sampled_from(["k", "M", "B", ""]))
-def test_durations_survive_their_own_text(amount: float, scale: str) -> None:
+def test_durations_round_trip_through_text(amount: float, scale: str) -> None:
     duration = Duration.parse(f"{round(amount)}{scale} tokens" if round(amount) else "1 tokens")
     assert Duration.parse(str(duration)) == duration
 
@@ -138,7 +138,7 @@ def test_durations_in_steps() -> None:
         assert Duration.parse(text).steps(tokens_per_step=1024, steps_per_epoch=9.5) == steps
 
 
-def test_a_resume_may_change_how_long_and_how_but_never_what() -> None:
+def test_resume_may_change_how_but_not_what_is_computed() -> None:
     before = build({})
     longer = build(override({}, ["training.duration=9 epochs", "training.threads=4", "sampling.temperature=1"]))
     check_resumable(before, longer)
@@ -151,14 +151,14 @@ def test_a_resume_may_change_how_long_and_how_but_never_what() -> None:
         check_resumable(before, build(override({}, split[:1])))
 
 
-def test_field_parses_what_a_form_holds() -> None:
+def test_field_parses_form_input() -> None:
     assert field("training.eval_every").parse("0") == 0
     assert field("sampling.prompts").parse("Once upon") == ("Once upon",)
     with pytest.raises(ConfigError):
         field("training.eval_every").parse("")
 
 
-def test_a_mistake_in_a_file_is_said_of_the_file_and_what_overrides_mend_is_none(tmp_path):
+def test_error_names_the_file_and_overrides_can_fix_it(tmp_path):
     path = tmp_path / "typo.toml"
     path.write_text("[training]\nmicro_batch_sizes = 4\n")
     with pytest.raises(ConfigError, match=r"typo\.toml: unknown key training\.micro_batch_sizes"):

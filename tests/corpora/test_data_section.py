@@ -1,4 +1,4 @@
-"""Every command of the README's data section runs as it stands there, and speaks JSON."""
+"""Every command of the README's data section runs as written and prints JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def commands() -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in block.group(1).splitlines()]
 
 
-def test_each_command_of_the_data_section_runs(tmp_path: Path) -> None:
+def test_every_command_of_the_data_section_runs(tmp_path: Path) -> None:
     for id, text in TEXTS.items():
         book = tmp_path / "mirror" / "www.gutenberg.org" / "cache" / "epub" / id / f"pg{id}.txt"
         book.parent.mkdir(parents=True)
@@ -45,13 +45,13 @@ def test_each_command_of_the_data_section_runs(tmp_path: Path) -> None:
     assert answers["make"]["nats_per_character"] > 0 and answers["prepare"]["floor_nats_per_token"] > 0
 
 
-def test_info_says_the_floor_of_stories_and_shows_no_text_that_a_terminal_would_obey(tmp_path: Path) -> None:
+def test_info_prints_the_entropy_of_stories_and_no_control_characters(tmp_path: Path) -> None:
     (tmp_path / "red.txt").write_text("red \x1b[31m ink")
 
     def info(*words: str) -> str:
         command = [sys.executable, "-m", "tui_gpt", "corpus", "info", *words]
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout
 
-    assert re.search(r"floor: 0\.\d{4} nats per character, 0\.\d{4} bits per byte", info("stories:0.01"))
+    assert re.search(r"entropy: 0\.\d{4} nats per character, 0\.\d{4} bits per byte", info("stories:0.01"))
     assert json.loads(info("stories:0.01", "--json"))["nats_per_character"] > 0
     assert "\x1b" not in info("red.txt") and "red \ufffd[31m ink" in info("red.txt")

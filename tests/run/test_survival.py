@@ -192,7 +192,7 @@ def test_the_run_goes_on_when_its_terminal_is_closed_and_attach_shows_it(tmp_pat
     attached = pexpect.spawn(sys.executable, ["-m", "tui_gpt", "--workspace", str(tmp_path), "attach"], timeout=90)
     attached.expect("running.*step")
     attached.sendintr()
-    attached.expect("left the run going")
+    attached.expect("the run continues")
     attached.wait()
     assert folder.state() == "running"
     _stop(folder)

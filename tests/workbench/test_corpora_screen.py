@@ -95,7 +95,7 @@ async def test_a_text_that_cannot_be_read_says_why_in_its_place(opened, corpus):
     async with opened() as (app, pilot):
         await press(app, pilot, "2", "enter")
         await mark(app, pilot, "mine")
-        assert "is binary, not text" in words_in(text_of(app))
+        assert "binary file" in words_in(text_of(app))
 
 
 async def test_p_prepares_the_marked_corpus_and_its_tokens_are_counted(opened, corpus):

@@ -1,7 +1,7 @@
-"""The command line: one thin module a noun. Data to stdout, narration to stderr. No torch here.
+"""The command line: data to stdout, progress to stderr. No torch here.
 
-Exit codes: 0 done (also stopped by command or --stop-at), 2 refused before a run started, 1 failed after, 130 stopped
-by a signal. A user's mistake is one line on stderr, never a traceback.
+Exit codes: 0 done (also stopped by a command or --stop-at), 2 refused before a run started, 1 failed after, 130 stopped
+by a signal. A user's error is one line on stderr, never a traceback.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def main() -> None:
     if sys.platform == "win32":
         sys.exit("gpt-tui runs on Linux and macOS; on Windows, run it in WSL: https://learn.microsoft.com/windows/wsl")
     try:
-        if len(sys.argv) == 1:  # nothing to parse: the first frame need not wait for the parser's import
+        if len(sys.argv) == 1:  # nothing to parse: show the first frame without importing click
             from tui_gpt.workbench import run_app
 
             sys.exit(run_app(Path.cwd()))
@@ -41,7 +41,7 @@ def _run_command() -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         _fail("interrupted", 130)
-    except BrokenPipeError:  # the reader of our output, `head` say, has enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 

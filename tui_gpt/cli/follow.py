@@ -1,7 +1,7 @@
-"""Following a run from a shell: what its folder says, as it comes, for people (stderr) or as JSON lines (stdout).
+"""Follow a run from the shell: print what its folder records, for people (stderr) or as JSON lines (stdout).
 
-The same view serves `train` and `attach`. Only what Ctrl-C means differs: in `train` it asks the run to save and stop
-(twice: to stop now); in `attach` it leaves the run alone.
+`train` and `attach` share this view. They differ in what Ctrl-C does: in `train` it makes the run save and stop (twice:
+stop now); in `attach` it leaves the run alone.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from tui_gpt.run.journal import JournalReader
 from tui_gpt.run.messages import FINAL_STATES, Command, Eval, Event, Message, Metrics, Sample, Status
 
 POLL_SECONDS = 0.1
-LINE_SECONDS = 5.0  # between loss lines where there is no live display
-GRACE_SECONDS = 2.0  # between a final state and its lock being free
+LINE_SECONDS = 5.0  # between loss lines if stderr is not a terminal
+GRACE_SECONDS = 2.0  # for the lock to be released after a final state
 
 
 def exit_code(state: str, status: Status | None) -> int:
-    """The run's exit code: 0 done, 130 stopped by a signal, 1 failed."""
+    """Return the run's exit code: 0 done, 130 stopped by a signal, 1 failed."""
     if state in ("failed", "crashed"):
         return 1
     return 130 if status and status.by_signal else 0
 
 
 def follow(folder: RunFolder, *, as_json: bool, owns: bool, from_now: bool = False) -> int:
-    """Show the run until it ends or the follower leaves; the exit code.
+    """Show the run until it ends or the user leaves, and return the exit code.
 
-    owns: SIGINT and SIGTERM stop the run. from_now: pass over what was written before.
+    owns: SIGINT and SIGTERM stop the run. from_now: skip what was recorded before.
     """
     view = JsonView() if as_json else TextView(folder)
     readers: dict[str, JournalReader] = {
@@ -50,7 +50,7 @@ def follow(folder: RunFolder, *, as_json: bool, owns: bool, from_now: bool = Fal
     if from_now:
         for reader in readers.values():
             reader.poll()
-    interrupts = _Interrupts(folder, owns, view)
+    interrupts = _SignalHandlers(folder, owns, view)
     try:
         with view:
             while True:
@@ -62,18 +62,18 @@ def follow(folder: RunFolder, *, as_json: bool, owns: bool, from_now: bool = Fal
                 if status is not None:
                     view.status(status)
                 if not live or (status and status.state in FINAL_STATES):
-                    return _conclude(folder, view)
+                    return _wait_for_end(folder, view)
                 if interrupts.leave:
-                    view.say(f"left the run going; gpt-tui attach {folder.id} shows it again")
+                    view.notify(f"detached; the run continues. Follow it with gpt-tui attach {folder.id}")
                     return 0
                 time.sleep(POLL_SECONDS)
     except (BrokenPipeError, OSError) as error:
         if isinstance(error, BrokenPipeError) or not sys.stderr.isatty():
-            return 0  # the reader of our output is gone: the run is not
+            return 0  # nobody reads the output any more; the run continues
         raise
 
 
-def _conclude(folder: RunFolder, view: View) -> int:
+def _wait_for_end(folder: RunFolder, view: View) -> int:
     deadline = time.monotonic() + GRACE_SECONDS
     while folder.is_locked() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -83,8 +83,8 @@ def _conclude(folder: RunFolder, view: View) -> int:
     return exit_code(state, status)
 
 
-class _Interrupts:
-    """SIGINT and SIGTERM stop an owned run, a second one at once; SIGHUP leaves it."""
+class _SignalHandlers:
+    """SIGINT and SIGTERM stop an owned run, a second one at once; SIGHUP detaches from it."""
 
     def __init__(self, folder: RunFolder, owns: bool, view: View) -> None:
         self.folder, self.owns, self.view = folder, owns, view
@@ -102,22 +102,24 @@ class _Interrupts:
         now = self.count > 1
         try:
             commands.send(self.folder, Command(name="stop", sender="signal", now=now))
-            self.view.say("stopping now, without saving" if now else "saving, then stopping; once more: stop now")
+            self.view.notify(
+                "stopping now, without saving" if now else "saving, then stopping; press Ctrl-C again to stop now"
+            )
         except RunError:
-            pass  # it is over already, and the loop is about to see that
+            pass  # the run has ended; the loop will notice
 
     def _on_hangup(self, number: int, frame: object) -> None:
         self.leave = True
 
 
 class View(AbstractContextManager):
-    """What a follower shows."""
+    """What `follow` reports to."""
 
     def show(self, kind: str, item: Message) -> None: ...
 
     def status(self, status: Status) -> None: ...
 
-    def say(self, text: str) -> None: ...
+    def notify(self, text: str) -> None: ...
 
     def end(self, state: str, status: Status | None) -> None: ...
 
@@ -125,7 +127,7 @@ class View(AbstractContextManager):
 
 
 class JsonView(View):
-    """Every line of the journals as it comes, with its type, and the last status."""
+    """Prints each journal line with its type as it comes, and the last status."""
 
     def _print(self, kind: str, fields: dict[str, Any]) -> None:
         sys.stdout.write(msgspec.json.encode({"type": kind} | fields).decode() + "\n")
@@ -135,7 +137,7 @@ class JsonView(View):
         fields = msgspec.to_builtins(item)
         self._print("rewound" if "rewound_to" in fields else kind, fields)
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         print(f"gpt-tui: {text}", file=sys.stderr)
 
     def end(self, state: str, status: Status | None) -> None:
@@ -143,7 +145,7 @@ class JsonView(View):
 
 
 class TextView(View):
-    """Narration on stderr: a live line on a terminal, a line every few seconds elsewhere."""
+    """Prints to stderr: a live progress bar on a terminal, a line every few seconds elsewhere."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -177,7 +179,7 @@ class TextView(View):
     def _print(self, markup: str) -> None:
         self.console.print(markup, soft_wrap=True)
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         self._print(f"[yellow]{escape(text)}[/]")
 
     def show(self, kind: str, item: Message) -> None:
@@ -206,7 +208,7 @@ class TextView(View):
 
     def _event(self, event: Event) -> None:
         colour = {"info": "dim", "warning": "yellow", "error": "red"}[event.level]
-        if event.kind not in (*FINAL_STATES, "started"):  # the end is told once, by `end`
+        if event.kind not in (*FINAL_STATES, "started"):  # `end` reports the final state
             self._print(f"  [{colour}]{escape(sanitize(event.message))}[/]")
 
     def status(self, status: Status) -> None:
@@ -227,7 +229,7 @@ class TextView(View):
             self._print(f"  [dim]{escape(status.phase)}[/]")
 
     def end(self, state: str, status: Status | None) -> None:
-        message = status.message if status and state in FINAL_STATES else "its supervisor and trainer were killed"
+        message = status.message if status and state in FINAL_STATES else "the supervisor and the trainer were killed"
         colour = "red" if state in ("failed", "crashed") else "green"
         self._print(f"[{colour} bold]{state}[/]: {escape(message)}")
         if state in ("failed", "crashed"):
@@ -235,15 +237,16 @@ class TextView(View):
                 f"  [dim]log: {escape(str(self.folder.log))}; resume: gpt-tui train --resume {self.folder.id}[/]"
             )
         elif status and status.step:
-            self._print(f"  [dim]talk to it: gpt-tui sample {self.folder.id} --tokens 200[/]")
+            self._print(f"  [dim]generate text: gpt-tui sample {self.folder.id} --tokens 200[/]")
 
 
 def format_number(value: float | None, digits: int = 4) -> str:
+    """Return the number with `digits` decimals, "–" for None."""
     return f"{value:.{digits}f}" if value is not None else "–"
 
 
 def format_duration(seconds: float) -> str:
-    """`1h 02m`, `3m 20s` or `12s`."""
+    """Return `1h 02m`, `3m 20s` or `12s`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -252,5 +255,5 @@ def format_duration(seconds: float) -> str:
 
 
 def sanitize(text: str) -> str:
-    """Text without control characters, so that what a model or a file says cannot drive the terminal."""
+    """Replace control characters, so that text from a model or a file cannot control the terminal."""
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)

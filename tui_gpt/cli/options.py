@@ -1,4 +1,4 @@
-"""What the commands share: the workspace, references to runs, and output as JSON or for people."""
+"""What the commands share: the workspace, common options, and JSON output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tui_gpt.run.folder import RunFolder
 
 @dataclass
 class Workspace:
-    """The folder that holds `corpus/` and `runs/`: the current one, unless told otherwise."""
+    """The folder that holds `corpus/` and `runs/`: the current one by default."""
 
     path: Path = field(default_factory=Path.cwd)
 
@@ -32,19 +32,23 @@ class Workspace:
         return self.path / "corpus"
 
     def find(self, reference: str | None) -> RunFolder:
-        """The run referred to; without a reference the only live one or, when none is live, the newest."""
+        """Return the run that `reference` names; without a reference the only live run, or the newest if none is live.
+
+        Raises RunError.
+        """
         if reference:
             return folders.find(self.runs, reference)
         known = folders.runs_in(self.runs)
         live = [folder for folder in known if folder.is_locked()]
         if len(live) > 1:
-            raise RunError(f"{len(live)} runs are live: say which", do=", ".join(folder.id for folder in live))
+            names = ", ".join(folder.id for folder in live)
+            raise RunError(f"{len(live)} runs are live", do=f"Name one of {names}")
         if not known:
-            raise RunError("there is no run yet", where=str(self.runs), do="gpt-tui train starts one")
+            raise RunError("no runs yet", where=str(self.runs), do="Start one with gpt-tui train")
         return (live or known)[-1]
 
 
-def _remember(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+def _set_workspace(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
     workspace = context.ensure_object(Workspace)
     if value is not None:
         workspace.path = value.expanduser().absolute()
@@ -54,8 +58,8 @@ workspace_option = click.option(
     "--workspace",
     type=click.Path(path_type=Path, file_okay=False),
     expose_value=False,
-    callback=_remember,
-    help="Folder that holds corpus/ and runs/ (made where missing; default: the current one).",
+    callback=_set_workspace,
+    help="Folder that holds corpus/ and runs/, created if missing (default: the current one).",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -63,7 +67,7 @@ pass_workspace = click.make_pass_decorator(Workspace, ensure=True)
 
 
 def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """A subcommand that takes --workspace and is handed the workspace."""
+    """Return a decorator for a subcommand that takes --workspace and receives the workspace as its first argument."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         return click.command(name, **settings)(workspace_option(pass_workspace(function)))
@@ -72,7 +76,7 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.
 
 
 class Group(click.Group):
-    """A group that imports a command's module when the command is used, and knows the nearest name to a typo."""
+    """A group that imports a command's module when the command is used, and suggests the nearest command for a typo."""
 
     def __init__(self, *arguments: Any, commands_by_module: dict[str, str], **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -93,10 +97,10 @@ class Group(click.Group):
         if args and args[0] not in self.commands_by_module:
             near = difflib.get_close_matches(args[0], self.commands_by_module, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", context)
+            raise click.UsageError(f"Unknown command {args[0]!r}.{hint}", context)
         return super().resolve_command(context, args)
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on one line of stdout."""
+    """Print a value as JSON on one line of stdout."""
     click.echo(msgspec.json.encode(value).decode())

@@ -1,4 +1,4 @@
-"""What long work is doing, on stderr: a bar in a terminal, a line for each phase elsewhere."""
+"""Progress of long tasks on stderr: a bar on a terminal, a line for each phase elsewhere."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_reporter() -> Iterator[Progress]:
-    """A callback for a phase and the fraction of it that is done, None where that is unknown."""
+    """Yield a callback that takes a phase and the fraction done, None if unknown."""
     if not sys.stderr.isatty():
-        said: set[str] = set()
+        seen: set[str] = set()
 
-        def say(phase: str, fraction: float | None) -> None:
-            if phase not in said:
-                said.add(phase)
+        def print_phase(phase: str, fraction: float | None) -> None:
+            if phase not in seen:
+                seen.add(phase)
                 click.echo(phase, err=True)
 
-        yield say
+        yield print_phase
         return
 
     from rich.console import Console
@@ -34,11 +34,11 @@ def progress_reporter() -> Iterator[Progress]:
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
         phases: dict[str, TaskID] = {}
 
-        def draw(phase: str, fraction: float | None) -> None:
+        def update_bar(phase: str, fraction: float | None) -> None:
             if phase not in phases:
                 for earlier in phases.values():
                     bars.update(earlier, visible=False)
                 phases[phase] = bars.add_task(phase, total=None)
             bars.update(phases[phase], total=None if fraction is None else 1.0, completed=fraction or 0.0)
 
-        yield draw
+        yield update_bar

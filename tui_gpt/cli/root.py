@@ -38,11 +38,11 @@ COMMANDS = {
 )
 @workspace_option
 @click.option("--ascii", is_flag=True, help="Draw the workbench with ASCII characters only.")
-@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")
+@click.option("--no-mouse", is_flag=True, help="Do not capture the mouse.")
 @click.version_option(package_name="gpt-tui")
 @click.pass_context
 def gpt_tui(context: click.Context, ascii: bool, no_mouse: bool) -> None:
-    """Pretrain small GPTs from scratch, in one terminal. Without a command: the workbench."""
+    """Pretrain small GPTs from scratch in the terminal. Without a command, open the workbench."""
     if context.invoked_subcommand is None:
         from tui_gpt.workbench import run_app
 

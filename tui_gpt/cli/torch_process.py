@@ -1,4 +1,4 @@
-"""One piece of work that needs torch, done in a process of its own, and its answer."""
+"""Run a function that needs torch in its own process and wait for the result."""
 
 from __future__ import annotations
 
@@ -14,35 +14,41 @@ T = TypeVar("T", bound=Message)
 
 
 def call_torch_process(
-    entry: str, *arguments: Any, kind: type[T], mistake: type[UserError], where: str, say: Callable[[str], object]
+    entry: str,
+    *arguments: Any,
+    kind: type[T],
+    error_type: type[UserError],
+    where: str,
+    on_phase: Callable[[str], object],
 ) -> T:
-    """What the process that starts at `entry` answers, of type `kind`; what it is doing goes to `say`.
+    """Call the function `entry` ("module:name") in a new process and return its result, of type `kind`.
 
-    Raises `mistake` when it refuses, and when it ends without a word, with `where`. Ctrl-C lets it clean up.
+    on_phase: called with each phase of the work. Raises `error_type` if the function refuses, or if the process ends
+    without a result, then with `where`. Ctrl-C terminates the process and lets it clean up.
     """
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: the terminal's Ctrl-C is for us to pass on
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child inherits this; Ctrl-C is handled here
     process, channel = spawn(entry, *arguments)
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, handler)
     try:
         while not isinstance(message := channel.receive(None), kind):
             if isinstance(message, Refused):
                 failure = message.failure
-                raise mistake(failure.what, where=failure.where, do=failure.do)
+                raise error_type(failure.what, where=failure.where, do=failure.do)
             if isinstance(message, Progress):
-                say(message.phase)
+                on_phase(message.phase)
     except EOFError:
         process.join()
-        raise mistake(f"could not be done: the process {_how(process.exitcode or 0)}", where=where) from None
+        raise error_type(f"the process {_describe_exit(process.exitcode or 0)}", where=where) from None
     except KeyboardInterrupt:
-        process.terminate()  # which it cleans up after
+        process.terminate()
         raise
     finally:
         process.join()
     return message
 
 
-def _how(exit_code: int) -> str:
+def _describe_exit(exit_code: int) -> str:
     if exit_code >= 0:
-        return "ended without a word"
+        return f"ended with exit code {exit_code} and no result"
     name = signal.Signals(-exit_code).name
-    return f"was killed by {name}" + (", as when memory runs out" if name == "SIGKILL" else "")
+    return f"was killed by {name}" + (", possibly for lack of memory" if name == "SIGKILL" else "")

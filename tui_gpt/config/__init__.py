@@ -1,4 +1,4 @@
-"""What a run is: typed schema with bounds, units and help; presets; TOML; estimates. No torch here."""
+"""The config of a run: typed schema with bounds, units and help; presets; TOML; estimates. No torch here."""
 
 from tui_gpt.config.duration import Duration
 from tui_gpt.config.fields import Field, field, fields

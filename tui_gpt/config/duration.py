@@ -1,4 +1,4 @@
-"""How long a run lasts, in the unit that its user thinks in."""
+"""The length of a run, in steps, epochs, tokens or minutes."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Duration:
 
     @classmethod
     def parse(cls, value: int | str) -> Duration:
-        """Raises ConfigError for anything that is not a positive amount of a known unit."""
+        """Parse an integer (steps) or text. Raises ConfigError for anything but a positive amount of a known unit."""
         match = _PATTERN.fullmatch(str(value))
         if match is None:
-            raise ConfigError(f"{value!r} is not a duration", where="training.duration", do=_ALLOWED)
+            raise ConfigError(f"invalid duration {value!r}", where="training.duration", do=_ALLOWED)
         number, scale, word = match.groups()
         unit: Unit = (word.rstrip("s") + "s") if word else "steps"  # type: ignore[assignment]
         amount = float(number) * _SCALE[scale]
         if not amount or not math.isfinite(amount) or (unit in ("steps", "tokens") and amount != int(amount)):
-            raise ConfigError(f"{value!r} is not a duration", where="training.duration", do=_ALLOWED)
+            raise ConfigError(f"invalid duration {value!r}", where="training.duration", do=_ALLOWED)
         return cls(amount, unit)
 
     def steps(self, *, tokens_per_step: int, steps_per_epoch: float) -> int | None:
-        """Optimiser steps it takes, rounded up; None for minutes, which only the clock can tell."""
+        """Return the number of optimiser steps, rounded up; None for minutes, which do not determine it."""
         match self.unit:
             case "steps":
                 return int(self.amount)

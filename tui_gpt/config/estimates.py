@@ -1,4 +1,4 @@
-"""What a config will cost, in closed form, before anything is built: parameters, arithmetic, memory."""
+"""Estimates of a config's cost in closed form: parameters, FLOPs and memory."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ OPENAI_VOCABULARIES = {
     "gpt2": 50257,
     "r50k_base": 50257,
     "p50k_base": 50281,
-    "cl100k_base": 100258,  # up to the end of text
+    "cl100k_base": 100258,  # up to the end-of-text token
     "o200k_base": 200000,
 }
 
 
 def vocab_size_of(tokenizer: str) -> int | None:
-    """The vocabulary that a tokenizer's name promises; None where only the text can tell."""
+    """Return the vocabulary size that a tokenizer's name implies, None if it depends on the text."""
     if tokenizer == "byte":
         return 257
     if tokenizer in OPENAI_VOCABULARIES:
@@ -24,22 +24,24 @@ def vocab_size_of(tokenizer: str) -> int | None:
 
 
 def parameters(model: ModelConfig, vocab_size: int) -> int:
-    """Parameters of the GPT, a tied head counted once and vocabulary padding not at all."""
+    """Return the number of parameters of the GPT. A tied head counts once; vocabulary padding does not count."""
     return embedding_parameters(model, vocab_size) + block_parameters(model) + head_parameters(model, vocab_size)
 
 
 def embedding_parameters(model: ModelConfig, vocab_size: int) -> int:
+    """Return the number of parameters of the token, position and value embeddings."""
     positions = model.context_length if model.architecture == "gpt2" else 0
     tables = (model.n_layer + 1) // 2 if model.value_embeddings else 0
     return (vocab_size + positions) * model.n_embd + tables * vocab_size * _key_width(model)
 
 
 def head_parameters(model: ModelConfig, vocab_size: int) -> int:
+    """Return the number of parameters of the output head, 0 if it is tied."""
     return 0 if model.tied else vocab_size * model.n_embd
 
 
 def block_parameters(model: ModelConfig) -> int:
-    """Parameters of all blocks and of the last norm."""
+    """Return the number of parameters of all blocks and of the final norm."""
     width = model.n_embd
     queries = width + 2 * _key_width(model)
     mlp = 3 * width * swiglu_width(width) if model.mlp == "swiglu" else 8 * width * width
@@ -51,7 +53,9 @@ def block_parameters(model: ModelConfig) -> int:
 
 
 def swiglu_width(n_embd: int) -> int:
-    """Hidden width of a SwiGLU with the parameters of an MLP four widths wide: two thirds of its, by sixteens."""
+    """Return the hidden width of a SwiGLU with as many parameters as an MLP of width 4 · n_embd, rounded to a multiple
+    of 16.
+    """
     return -(-8 * n_embd // 48) * 16
 
 
@@ -60,29 +64,29 @@ def _key_width(model: ModelConfig) -> int:
 
 
 def flops_per_token(model: ModelConfig, vocab_size: int) -> float:
-    """Floating-point operations of one token's forward and backward pass (PaLM, appendix B: 6 N + 12 L C T).
+    """Return the FLOPs of the forward and backward pass per token (PaLM, appendix B: 6 N + 12 L C T).
 
-    Look-ups are free, so the embedding counts only where it is also the head.
+    Look-ups are free, so the embedding counts only as the head.
     """
     matmul_parameters = block_parameters(model) + vocab_size * model.n_embd
     return 6.0 * matmul_parameters + 12.0 * model.n_layer * model.n_embd * model.context_length
 
 
 def window_step(mode: str, stride: int, context: int) -> int:
-    """Tokens from the beginning of a window to that of the next: `data.mode`, `data.stride`."""
+    """Return the tokens between the starts of consecutive windows for `data.mode` and `data.stride`."""
     return (stride or max(1, context // 2)) if mode == "sliding" else context
 
 
 def rows_per_epoch(tokens: int, context: int, step: int) -> int:
-    """Windows of `context` tokens, one every `step`, that predict each of `tokens` but the first."""
+    """Return how many windows of `context` tokens, one every `step`, predict each of `tokens` but the first."""
     return 1 + max(0, -(-(tokens - 1 - context) // step))
 
 
 def memory_bytes(config: Config, vocab_size: int) -> int:
-    """A rough upper estimate of what training holds: weights, gradients, AdamW's two moments, and activations.
+    """Return a rough upper estimate of the training memory: weights, gradients, AdamW's two moments and activations.
 
-    Activations are counted without fusion: per token and layer about 34 widths of the compute type and, without flash
-    attention, nothing quadratic; the logits are held in fp32 twice (values and gradient).
+    Activations are counted without fusion: about 34 widths of the compute type per token and layer and nothing
+    quadratic (flash attention). Logits are counted twice in fp32, as values and gradient.
     """
     count = parameters(config.model, vocab_size)
     tokens = config.training.micro_batch_size * config.model.context_length

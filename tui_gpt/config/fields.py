@@ -1,4 +1,4 @@
-"""The schema, read as data: every field with its type, bounds, unit and help, and the check of one value."""
+"""The schema as data: every field with its type, bounds, unit and help, and the validation of single values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Kind = Literal["int", "float", "bool", "text", "choice", "texts", "duration"]
 
 @dataclass(frozen=True)
 class Field:
-    """One setting. `key` is its path, as overrides write it: `optimizer.learning_rate`."""
+    """A config field. key: its path, as in overrides: `optimizer.learning_rate`."""
 
     key: str
     kind: Kind
@@ -31,7 +31,7 @@ class Field:
     resumable: bool
     annotation: Any
     check: Callable[[Any], bool] | None = None
-    checked_values: str = ""
+    check_allows: str = ""  # the values that `check` accepts, in words
 
     @property
     def section(self) -> str:
@@ -43,9 +43,9 @@ class Field:
 
     @property
     def allowed(self) -> str:
-        """What may stand here, in words: `a whole number, 1 to 512`."""
+        """The allowed values in words: `a whole number, at least 1 and at most 512`."""
         words = (
-            self.checked_values
+            self.check_allows
             or {
                 "int": "a whole number",
                 "float": "a number",
@@ -59,7 +59,9 @@ class Field:
         return f"{words}, {self.bounds}" if self.bounds else words
 
     def convert(self, value: Any, where: str = "") -> Any:
-        """`value` as this field's type. Raises ConfigError saying file, key, value and what is allowed."""
+        """Return `value` converted to the field's type. Raises ConfigError with file, key, value and what is
+        allowed.
+        """
         if self.kind == "float" and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         try:
@@ -77,7 +79,7 @@ class Field:
             ) from None
 
     def parse(self, text: str, where: str = "") -> Any:
-        """The value that `text` writes, as TOML or, for text, as it stands."""
+        """Convert text to a value: TOML for most kinds, the text itself for text and choices. Raises ConfigError."""
         import tomllib
 
         if self.kind in ("text", "choice") or not text:
@@ -92,7 +94,7 @@ class Field:
 
 
 def format_value(value: Any) -> str:
-    """A value as the config file would write it."""
+    """Return a value as it is written in a config file."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return msgspec.json.encode(value).decode() if isinstance(value, str | list | tuple) else str(value)
@@ -100,7 +102,7 @@ def format_value(value: Any) -> str:
 
 @cache
 def fields() -> dict[str, Field]:
-    """Every field of every section, by key, in the order of the schema."""
+    """Return all fields by key, in the order of the schema."""
     return {field.key: field for field in _walk(Config, "")}
 
 
@@ -126,7 +128,7 @@ def _walk(section: type[Section], prefix: str) -> Iterator[Field]:
             resumable=extra["resumable"],
             annotation=annotation,
             check=extra["check"],
-            checked_values=extra["allowed"],
+            check_allows=extra["allowed"],
         )
 
 
@@ -158,7 +160,7 @@ def _bounds(meta: msgspec.Meta) -> str:
 
 
 def field(key: str, where: str = "") -> Field:
-    """The field called `key`. Raises ConfigError with the nearest known name."""
+    """Return the field with this key. Raises ConfigError with the nearest known key."""
     known = fields()
     if key not in known:
         raise ConfigError(f"unknown key {key}", where=where, do=_nearest(key, known))
@@ -168,7 +170,7 @@ def field(key: str, where: str = "") -> Field:
 def _nearest(key: str, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-    if not near:  # a bare name, or the right name in the wrong section
+    if not near:  # compare names without sections
         names = {full.rpartition(".")[2]: full for full in known}
         near = [names[name] for name in difflib.get_close_matches(key.rpartition(".")[2], names, n=1, cutoff=0.7)]
-    return f"Did you mean {near[0]}?" if near else "`gpt-tui train --help-config` lists every key"
+    return f"Did you mean {near[0]}?" if near else "See gpt-tui train --help-config for all keys"

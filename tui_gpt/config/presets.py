@@ -1,4 +1,4 @@
-"""Named configs to start from: what differs from the schema's defaults, and what each is for."""
+"""Named configs to start from: their differences from the schema's defaults, and what each is for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def _gpt2(n_layer: int, n_head: int, n_embd: int, learning_rate: float) -> dict[
     }
 
 
-# What learns most from each token at pico's size; from 64 to 256 wide the best rates are the same multiple of these.
+# The most sample-efficient settings at pico's size. The best learning rates keep the same ratio to these for n_embd
+# from 64 to 256.
 _MODERN: dict[str, Any] = {
     "optimizer": {
         "name": "muon",
@@ -91,12 +92,12 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 PURPOSES = {
-    "pico": "the first minute, on any CPU",
+    "pico": "a first run, about a minute on any CPU",
     "nano": "minutes on a GPU",
     "small": "30–60 minutes on a GPU",
     "medium": "hours on a GPU",
-    "gpt2": "reproduction of GPT-2 124M, and fine-tuning",
-    "gpt2-medium": "355M",
-    "gpt2-large": "774M",
-    "gpt2-xl": "1,558M",
+    "gpt2": "GPT-2 124M, to reproduce or fine-tune",
+    "gpt2-medium": "GPT-2 355M",
+    "gpt2-large": "GPT-2 774M",
+    "gpt2-xl": "GPT-2 1,558M",
 }

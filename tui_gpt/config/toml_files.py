@@ -1,7 +1,8 @@
-"""Config files and overrides in, a checked `Config` out, and back to TOML.
+"""Read config files and overrides, validate them into a `Config`, and write TOML.
 
-A config *as asked* is a nested dict holding only what the user set, over a preset: it tells values set by hand, which
-are never silently changed, from the preset's, which preparation may adapt to the corpus. A *resolved* config sets all.
+A *partial* config is a nested dict of only what the user set, relative to a preset. It tells values set by the user,
+which are never changed silently, from the preset's, which preparation may adapt to the corpus. A *resolved* config sets
+every key.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ PartialConfig = dict[str, Any]
 
 
 def read_toml(path: Path) -> PartialConfig:
-    """The tables of a config file. Raises ConfigError with the line for a syntax error."""
+    """Return the tables of a config file. Raises ConfigError, with the line for a syntax error."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot be read: {reason(error)}", where=str(path)) from None
     except UnicodeDecodeError:
-        raise ConfigError("is not UTF-8 text", where=str(path), do="Save it as UTF-8") from None
+        raise ConfigError("not UTF-8 text", where=str(path), do="Save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"is not valid TOML: {error}", where=str(path)) from None
+        raise ConfigError(f"invalid TOML: {error}", where=str(path)) from None
 
 
 def load_config(name_or_path: str) -> PartialConfig:
-    """What `--config` names: a preset, or a TOML file."""
+    """Return the partial config that `--config` names: a preset or a TOML file. Raises ConfigError."""
     if name_or_path in PRESETS:
         return {"preset": name_or_path}
     path = Path(name_or_path).expanduser()
@@ -44,36 +45,36 @@ def load_config(name_or_path: str) -> PartialConfig:
         raise ConfigError(
             f"{name_or_path} is neither a preset nor a file", where="--config", do=f"Presets: {', '.join(PRESETS)}"
         )
-    asked = read_toml(path)
-    _values(asked, name_or_path)  # what is wrong with one of them is said of the file
-    return asked
+    partial = read_toml(path)
+    _check_values(partial, name_or_path)  # here, so that errors name the file
+    return partial
 
 
-def override(asked: PartialConfig, assignments: Iterable[str]) -> PartialConfig:
-    """`asked` with `section.key=value` assignments laid over it. Raises ConfigError for one that cannot be."""
-    asked = copy.deepcopy(asked)
+def override(partial: PartialConfig, assignments: Iterable[str]) -> PartialConfig:
+    """Return a copy of `partial` with `section.key=value` assignments applied. Raises ConfigError."""
+    partial = copy.deepcopy(partial)
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ConfigError(
-                f"{assignment!r} is not an override", where="command line", do="Write it as section.key=value"
+                f"invalid override {assignment!r}", where="command line", do="Write it as section.key=value"
             )
         value = field(key.strip(), "command line").parse(text.strip(), "command line")
-        set_key(asked, key.strip(), value)
-    return asked
+        set_key(partial, key.strip(), value)
+    return partial
 
 
-def set_key(asked: PartialConfig, key: str, value: Any) -> None:
+def set_key(partial: PartialConfig, key: str, value: Any) -> None:
     """Set `key` ("section.name") in place."""
     section, _, name = key.rpartition(".")
-    table = asked.setdefault(section, {}) if section else asked
+    table = partial.setdefault(section, {}) if section else partial
     table[name] = value
 
 
-def flatten_keys(asked: PartialConfig) -> dict[str, Any]:
-    """`asked` flattened to {"section.name": value}."""
+def flatten_keys(partial: PartialConfig) -> dict[str, Any]:
+    """Return the values by key: {"section.name": value}."""
     flat: dict[str, Any] = {}
-    for name, value in asked.items():
+    for name, value in partial.items():
         if isinstance(value, dict):
             flat |= {f"{name}.{key}": inner for key, inner in value.items()}
         else:
@@ -81,23 +82,23 @@ def flatten_keys(asked: PartialConfig) -> dict[str, Any]:
     return flat
 
 
-def _values(asked: PartialConfig, where: str) -> dict[str, Any]:
-    """The settings of `asked` by key, each checked by itself. Raises ConfigError for one that cannot be."""
+def _check_values(partial: PartialConfig, where: str) -> dict[str, Any]:
+    """Return the values by key, each converted to its type. Raises ConfigError for an unknown key or invalid value."""
     sections = {key.partition(".")[0] for key in fields() if "." in key}
-    for name, table in asked.items():
+    for name, table in partial.items():
         if name in sections and not isinstance(table, dict):
             raise ConfigError(f"{name} is a table of settings", where=where, do=f"Write [{name}] and settings below it")
-    return {key: field(key, where).convert(value, where) for key, value in flatten_keys(asked).items()}
+    return {key: field(key, where).convert(value, where) for key, value in flatten_keys(partial).items()}
 
 
-def build(asked: PartialConfig, where: str = "config") -> Config:
-    """The whole config that `asked` describes. Raises ConfigError for the first thing that is wrong in it."""
-    preset = asked.get("preset", "pico")
+def build(partial: PartialConfig, where: str = "config") -> Config:
+    """Return the resolved config: `partial` on top of its preset. Raises ConfigError for the first error."""
+    preset = partial.get("preset", "pico")
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}", where=where, do=f"Presets: {', '.join(PRESETS)}")
     values = {key: item.default for key, item in fields().items()} | flatten_keys(PRESETS[preset]) | {"preset": preset}
-    values |= _values(asked, where)
-    if values["model.architecture"] == "gpt2" and "model.tied" not in flatten_keys(asked):
+    values |= _check_values(partial, where)
+    if values["model.architecture"] == "gpt2" and "model.tied" not in flatten_keys(partial):
         values["model.tied"] = True
     nested: PartialConfig = {}
     for key, value in values.items():
@@ -108,7 +109,7 @@ def build(asked: PartialConfig, where: str = "config") -> Config:
 
 
 def validate(config: Config, where: str = "config") -> None:
-    """What no single field can tell. Raises ConfigError naming the keys that contradict each other."""
+    """Check what involves several fields. Raises ConfigError naming the keys that contradict each other."""
     model = config.model
     if model.n_embd % model.n_head:
         raise ConfigError(
@@ -118,45 +119,49 @@ def validate(config: Config, where: str = "config") -> None:
         )
     if model.architecture == "modern" and (model.n_embd // model.n_head) % 2:
         raise ConfigError(
-            f"model.n_embd / model.n_head = {model.n_embd // model.n_head} is odd, and RoPE turns channels in pairs",
+            f"model.n_embd / model.n_head = {model.n_embd // model.n_head} is odd, but RoPE rotates pairs of channels",
             where=where,
-            do="Choose an even width a head",
+            do="Choose an even head width",
         )
     if model.n_kv_head and model.n_head % model.n_kv_head:
         raise ConfigError(
             f"model.n_head = {model.n_head} is not divisible by model.n_kv_head = {model.n_kv_head}", where=where
         )
     if model.architecture == "gpt2" and model.n_kv_head not in (0, model.n_head):
-        raise ConfigError("model.n_kv_head needs architecture = modern", where=where, do="GPT-2 has no grouped queries")
+        raise ConfigError(
+            "model.n_kv_head needs architecture = modern", where=where, do="GPT-2 has no grouped-query attention"
+        )
     if model.architecture == "gpt2" and not model.tied:
-        raise ConfigError("model.tied = false needs architecture = modern", where=where, do="GPT-2 ties its head")
+        raise ConfigError(
+            "model.tied = false needs architecture = modern", where=where, do="GPT-2 ties head and embedding"
+        )
     if model.architecture == "gpt2" and model.mlp == "swiglu":
-        raise ConfigError("model.mlp = swiglu needs architecture = modern", where=where, do="GPT-2 has GELU")
+        raise ConfigError("model.mlp = swiglu needs architecture = modern", where=where, do="GPT-2 uses GELU")
     if model.architecture == "gpt2" and model.value_embeddings:
         raise ConfigError("model.value_embeddings needs architecture = modern", where=where, do="GPT-2 has none")
     Duration.parse(config.training.duration)
 
 
 def to_dict(config: Config) -> PartialConfig:
-    """The config as nested plain values, every key set."""
+    """Return the config as nested plain values, with every key set."""
     return msgspec.to_builtins(config)
 
 
-def to_toml(asked: PartialConfig) -> str:
-    """TOML text of a config, as asked or resolved."""
+def to_toml(config: PartialConfig) -> str:
+    """Return the TOML text of a partial or resolved config."""
     import tomli_w
 
-    return tomli_w.dumps(asked)
+    return tomli_w.dumps(config)
 
 
 def changed_keys(before: Config, after: Config) -> list[str]:
-    """Keys whose values differ, in the order of the schema."""
+    """Return the keys whose values differ, in the order of the schema."""
     old, new = flatten_keys(to_dict(before)), flatten_keys(to_dict(after))
     return [key for key in fields() if old[key] != new[key]]
 
 
 def check_resumable(before: Config, after: Config) -> None:
-    """Raises ConfigError when `after` changes what the run computes, which only a new run may do."""
+    """Raise ConfigError if `after` changes what the run computes, which needs a new run."""
     changed = [key for key in changed_keys(before, after) if not fields()[key].resumable]
     if changed:
         raise ConfigError(
@@ -165,7 +170,7 @@ def check_resumable(before: Config, after: Config) -> None:
         )
     if before.sequences_per_step != after.sequences_per_step:
         raise ConfigError(
-            "a resumed run keeps micro_batch_size × accumulation_steps"
-            f" = {before.sequences_per_step}, not {after.sequences_per_step}",
-            do="Change how the step is split, not its size",
+            "a resumed run cannot change micro_batch_size × accumulation_steps"
+            f" from {before.sequences_per_step} to {after.sequences_per_step}",
+            do="Change how the step is split, but not its size",
         )

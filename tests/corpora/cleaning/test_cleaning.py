@@ -1,4 +1,4 @@
-"""What cleaning changes and leaves out is counted, shown by example, and only what was asked for."""
+"""Cleaning: every step, its counts and its examples."""
 
 from __future__ import annotations
 
@@ -58,21 +58,21 @@ def step(report: Report, name: str) -> pipeline.StepReport:
     return next(each for each in report.steps if each.step == name)
 
 
-def refusal(call, *args) -> str:
+def error_of(call, *args) -> str:
     with pytest.raises(CorpusError) as caught:
         call(*args)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_nothing_is_changed_or_left_out_that_was_not_asked_for(corpus: Path) -> None:
+def test_cleaning_without_steps_changes_nothing(corpus: Path) -> None:
     texts = [prose(1), prose(1), "short", "â€œ\r\n" + prose(2)]
     for n, text in enumerate(texts):
         write(corpus, f"{n}.txt", text)
     assert cleaned(corpus, "gutenberg")[0] == texts
 
 
-def test_clean_text_stays_what_it_is(corpus: Path) -> None:
+def test_clean_text_is_unchanged(corpus: Path) -> None:
     texts = [prose(seed) + "\n\tcafé — “so”…\u00a0ﬁn\n" for seed in range(20)]
     for n, text in enumerate(texts):
         write(corpus, f"{n:02}.txt", text)
@@ -94,14 +94,14 @@ OLD_STYLE = (
 
 
 @pytest.mark.parametrize("text", [NEW_STYLE, OLD_STYLE, NEW_STYLE.replace("\n", "\r\n")])
-def test_gutenbergs_licence_is_taken_off_and_the_book_stays(corpus: Path, text: str) -> None:
+def test_gutenberg_licence_is_removed_and_the_book_kept(corpus: Path, text: str) -> None:
     write(corpus, "book.txt", text)
     texts, report = cleaned(corpus, "gutenberg,line-ends")
     assert texts == [BOOK]
     assert step(report, "gutenberg").changed == 1 and "CHAPTER I" in step(report, "gutenberg").examples[0].now
 
 
-def test_a_text_that_only_speaks_of_gutenberg_is_left_alone() -> None:
+def test_text_mentioning_gutenberg_is_unchanged() -> None:
     text = f"I read it in Project Gutenberg.\n{BOOK}\nEnd of the Project Gutenberg story.\n"
     assert text_steps.strip_gutenberg(text) == text
 
@@ -119,20 +119,20 @@ def test_a_text_that_only_speaks_of_gutenberg_is_left_alone() -> None:
         ("utf-8", "Le café était fermé. "),
     ],
 )
-def test_other_encodings_are_told_and_converted(corpus: Path, encoding: str, text: str) -> None:
+def test_other_encodings_are_detected_and_converted(corpus: Path, encoding: str, text: str) -> None:
     write(corpus, "a.txt", (text * 5).encode(encoding))
     texts, report = cleaned(corpus, "encoding")
     assert texts == [text * 5]
     assert step(report, "encoding").changed == (encoding != "utf-8")
 
 
-def test_a_fault_late_in_a_file_is_converted_too(corpus: Path) -> None:
+def test_invalid_byte_late_in_a_file_is_converted(corpus: Path) -> None:
     path = write(corpus, "late.txt", b"plain words. " * 50_000 + "Le café était fermé à l'été. ".encode("latin-1") * 9)
     assert detect_encoding(path) == "cp1252"
     assert cleaned(corpus, "encoding")[0][0].endswith("Le café était fermé à l'été. ")
 
 
-def test_what_is_no_text_is_left_out_with_its_reason(corpus: Path) -> None:
+def test_binary_files_are_skipped_with_the_reason(corpus: Path) -> None:
     write(corpus, "a.txt", prose(1))
     write(corpus, "binary.txt", b"\x7fELF\0\0\0")
     write(corpus, "b.jsonl", json.dumps({"text": prose(2)}) + "\n{broken\n" + json.dumps({"text": prose(3)}))
@@ -145,7 +145,7 @@ def test_what_is_no_text_is_left_out_with_its_reason(corpus: Path) -> None:
     assert "binary" in where[str(corpus / "raw" / "binary.txt")]
 
 
-def test_mojibake_is_mended_line_by_line() -> None:
+def test_mojibake_is_fixed_line_by_line() -> None:
     broken = "It’s a café."
     for _ in range(2):
         broken = broken.encode("utf-8").decode("cp1252")
@@ -153,13 +153,13 @@ def test_mojibake_is_mended_line_by_line() -> None:
 
 
 @given(st.text())
-def test_normalising_twice_is_normalising_once(text: str) -> None:
+def test_normalising_is_idempotent(text: str) -> None:
     for mend in (normalise_unicode, normalise_line_ends):
         assert mend(mend(text)) == mend(text)
     assert "\r" not in normalise_line_ends(text) and "\ufeff" not in normalise_unicode(text)
 
 
-def test_characters_get_one_spelling_and_lines_one_end() -> None:
+def test_unicode_and_line_ends_are_normalised() -> None:
     assert (
         normalise_unicode("cafe\u0301 so\u00adft \ufeffzero\u200bwidth \x07bell\ttab\n")
         == "café soft zerowidth bell\ttab\n"
@@ -167,7 +167,7 @@ def test_characters_get_one_spelling_and_lines_one_end() -> None:
     assert normalise_line_ends("a\r\nb\rc\u2028d\ne") == "a\nb\nc\nd\ne"
 
 
-def test_too_short_and_no_text_is_left_out(corpus: Path) -> None:
+def test_short_documents_and_non_text_are_dropped(corpus: Path) -> None:
     junk = ["hi", "QUJDREVGR0hJSktM" * 40, "+--+--+\n|##|##|\n" * 30]
     code = "def add(a, b):\n    return a + b\n\n\nfor x in range(10):\n    print(add(x, x))\n"
     for n, text in enumerate([*junk, code, "満紙荒唐言一把辛酸淚" * 10]):
@@ -176,21 +176,21 @@ def test_too_short_and_no_text_is_left_out(corpus: Path) -> None:
     assert texts == [code, "満紙荒唐言一把辛酸淚" * 10] and step(report, "short").removed == 3
 
 
-def test_a_report_of_a_corpus_of_which_nothing_would_be_left_is_a_report(corpus: Path) -> None:
+def test_report_works_if_cleaning_would_drop_everything(corpus: Path) -> None:
     for number in range(3):
         write(corpus, f"{number}.txt", "short")
     report = report_on("raw", corpus, nothing)
     assert (report.documents_before, report.documents_after, step(report, "short").removed) == (3, 0, 3)
 
 
-def test_a_corpus_cleaned_again_gets_a_name_of_its_own(corpus: Path) -> None:
+def test_cleaning_again_uses_another_name(corpus: Path) -> None:
     write(corpus, "a.txt", prose(1))
     names = ["raw-clean", "raw-clean-2", "raw-clean-3"]
     assert [Path(cleaned(corpus)[1].written).name for _ in names] == names
     assert [entry.name for entry in list_corpora(corpus) if entry.kind == "cleaned"] == names
 
 
-def test_of_copies_the_first_is_kept_and_named(corpus: Path) -> None:
+def test_first_of_exact_duplicates_is_kept_and_named(corpus: Path) -> None:
     original = prose(1, 500)
     words = original.split()
     for place in (50, 200, 350):
@@ -207,7 +207,7 @@ def test_of_copies_the_first_is_kept_and_named(corpus: Path) -> None:
     assert len(cleaned(corpus, "exact", "one")[0]) == 4
 
 
-def test_near_copies_are_found_and_others_kept_among_many(corpus: Path) -> None:
+def test_near_duplicates_are_found_among_many_documents(corpus: Path) -> None:
     rng = random.Random(0)
     with (corpus / "raw" / "many.jsonl").open("w") as file:
         for seed in range(400):
@@ -222,7 +222,7 @@ def test_near_copies_are_found_and_others_kept_among_many(corpus: Path) -> None:
     assert set(texts) >= {prose(seed) for seed in range(400)}
 
 
-def test_passages_in_another_document_are_counted_or_left_out_so_that_none_shares_half(corpus: Path) -> None:
+def test_overlapping_documents_are_counted_or_dropped_until_none_shares_half(corpus: Path) -> None:
     quoted = prose(1, 200)
     write(corpus, "a.txt", quoted)
     write(corpus, "b.txt", prose(2, 600) + " " + quoted)
@@ -235,7 +235,7 @@ def test_passages_in_another_document_are_counted_or_left_out_so_that_none_share
     assert len(texts) == 2 and quoted not in texts and step(report, "overlap").removed == 1
 
 
-def test_a_document_too_long_for_memory_is_mended_in_parts(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_documents_are_cleaned_in_parts(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "LONG_CHARACTERS", 1000)
     monkeypatch.setattr("tui_gpt.corpora.sources.formats.PIECE_BYTES", 300)
     long = "\r\n".join(prose(seed, 30) for seed in range(50))
@@ -246,7 +246,7 @@ def test_a_document_too_long_for_memory_is_mended_in_parts(corpus: Path, monkeyp
     assert sorted(texts, key=len)[1:] == ["x" * 5000, long.replace("\r\n", "\n")] and report.documents_before == 3
 
 
-def test_a_report_says_what_cleaning_would_do_and_does_nothing(corpus: Path) -> None:
+def test_report_changes_nothing(corpus: Path) -> None:
     write(corpus, "a.txt", prose(1))
     write(corpus, "b.txt", prose(1))
     before = sorted(corpus.rglob("*"))
@@ -258,16 +258,16 @@ def test_a_report_says_what_cleaning_would_do_and_does_nothing(corpus: Path) -> 
     assert report_on("raw-clean", corpus, nothing) == done and done.steps == planned.steps
 
 
-def test_a_taken_or_unsafe_name_an_unknown_step_and_an_empty_result_are_one_clear_line(corpus: Path) -> None:
+def test_invalid_names_steps_and_empty_results_are_one_line_errors(corpus: Path) -> None:
     write(corpus, "a.txt", "short")
-    assert "already exists" in refusal(clean, "raw", corpus, nothing, DEFAULT_STEPS, "raw")
-    assert "invalid corpus name" in refusal(clean, "raw", corpus, nothing, DEFAULT_STEPS, "../../x")
-    assert "unknown step polish" in refusal(check_steps, "exact,polish")
-    assert "cleaning drops all of raw" in refusal(clean, "raw", corpus, nothing, DEFAULT_STEPS)
+    assert "already exists" in error_of(clean, "raw", corpus, nothing, DEFAULT_STEPS, "raw")
+    assert "invalid corpus name" in error_of(clean, "raw", corpus, nothing, DEFAULT_STEPS, "../../x")
+    assert "unknown step polish" in error_of(check_steps, "exact,polish")
+    assert "cleaning drops all of raw" in error_of(clean, "raw", corpus, nothing, DEFAULT_STEPS)
     assert sorted(path.name for path in corpus.iterdir()) == [".cache", "raw"]
 
 
-def test_a_killed_cleaning_leaves_nothing_that_counts_and_the_next_one_is_whole(corpus: Path) -> None:
+def test_killed_cleaning_leaves_no_corpus_and_can_be_repeated(corpus: Path) -> None:
     for n in range(50):
         write(corpus, f"{n:02}.txt", prose(n))
     code = (
@@ -286,7 +286,7 @@ def test_a_killed_cleaning_leaves_nothing_that_counts_and_the_next_one_is_whole(
     assert len(cleaned(corpus)[0]) == 50 and not (corpus / ".cleaning-raw-clean").exists()
 
 
-def test_every_step_is_described_and_the_command_speaks_json(corpus: Path) -> None:
+def test_every_step_is_described_and_the_command_prints_json(corpus: Path) -> None:
     write(corpus, "a.txt", prose(1) + "\r\n")
     command = [sys.executable, "-m", "tui_gpt", "corpus", "clean", "raw", "--json", "--workspace", str(corpus.parent)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))

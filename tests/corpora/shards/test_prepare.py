@@ -1,4 +1,4 @@
-"""Shards hold every token once, on the right side, and are taken for whole only when they are."""
+"""Preparation: complete and correctly split shards, caching, resuming and damage."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def folder(corpus) -> list[str]:
 
 
 @pytest.mark.parametrize("tokenizer", ["byte", "char", "bpe:300"])
-def test_every_document_stands_whole_on_one_side(corpus, folder, tokenizer):
+def test_every_document_is_entirely_in_training_or_validation(corpus, folder, tokenizer):
     shards = make(corpus, "books", tokenizer, 0.2)
     train, val = documents_of(shards, shards.train), documents_of(shards, shards.val)
     assert sorted(train + val) == sorted(folder) and val != folder[-len(val) :]
@@ -71,7 +71,7 @@ def test_every_document_stands_whole_on_one_side(corpus, folder, tokenizer):
     assert info.vocab_size == shards.tokenizer.vocab_size
 
 
-def test_a_single_document_is_split_on_its_tokens(corpus):
+def test_single_document_is_split_by_tokens(corpus):
     text = "All the words of one book, é and 日本. " * 50
     (corpus / "book.txt").write_text(text)
     shards = make(corpus, "book", "bpe:300", 0.25)
@@ -83,7 +83,7 @@ def test_a_single_document_is_split_on_its_tokens(corpus):
     assert shards.train_starts.tolist() == shards.val_starts.tolist() == [0]
 
 
-def test_a_long_document_is_encoded_in_parts_with_growing_progress(corpus):
+def test_long_document_is_encoded_in_parts_with_increasing_progress(corpus):
     text = "The same few words again.\n" * 100_000
     (corpus / "long.txt").write_text(text)
     seen: list[float] = []
@@ -96,7 +96,7 @@ def test_a_long_document_is_encoded_in_parts_with_growing_progress(corpus):
 
 
 @pytest.mark.parametrize(("text", "train", "val"), [("", 0, 1), ("abc", 3, 1), ("a", 1, 1)])
-def test_a_corpus_too_short_is_refused_with_its_count(corpus, text, train, val):
+def test_too_short_corpus_is_rejected_with_token_counts(corpus, text, train, val):
     (corpus / "short.txt").write_text(text)
     with pytest.raises(CorpusError) as caught:
         make(corpus, "short")
@@ -104,13 +104,13 @@ def test_a_corpus_too_short_is_refused_with_its_count(corpus, text, train, val):
     assert list((corpus / ".cache" / "shards").glob("*/")) == []
 
 
-def test_the_shortest_corpus_that_can_be_trained_on_is(corpus):
+def test_shortest_trainable_corpus_is_accepted(corpus):
     (corpus / "short.txt").write_text("abc")
     shards = make(corpus, "short", val_fraction=0.5)
     assert (shards.info.train_tokens, shards.info.val_tokens) == (2, 2)
 
 
-def test_a_large_vocabulary_takes_four_bytes_a_token(corpus):
+def test_large_vocabulary_uses_four_bytes_per_token(corpus):
     (corpus / "wide.txt").write_text("".join(map(chr, range(0x20000, 0x20000 + 66_000))))
     shards = make(corpus, "wide", "char")
     assert shards.info.dtype == "uint32" and shards.train.dtype.itemsize == 4
@@ -119,14 +119,14 @@ def test_a_large_vocabulary_takes_four_bytes_a_token(corpus):
     )
 
 
-def test_arrays_are_mapped_and_read_only(corpus, folder):
+def test_arrays_are_memory_mapped_and_read_only(corpus, folder):
     shards = make(corpus, "books")
     assert isinstance(shards.train, np.memmap)
     with pytest.raises(ValueError):
         shards.val[0] = 1
 
 
-def test_the_floor_is_the_probability_of_the_held_out_stories(corpus, monkeypatch):
+def test_floor_is_the_probability_of_the_validation_stories(corpus, monkeypatch):
     monkeypatch.setattr(Stories.__init__, "__defaults__", (0.05, 3))
     shards = make(corpus, "stories", "bpe:400")
     told = {story.text: story.nats for story in stories_module.generate_stories(0.05, 3)}
@@ -136,7 +136,7 @@ def test_the_floor_is_the_probability_of_the_held_out_stories(corpus, monkeypatc
     assert stories_module.story_nats(val[0]) == told[val[0]]
 
 
-def test_stories_are_written_once_and_anew_when_damaged_by_hand(corpus, monkeypatch):
+def test_stories_are_generated_once_and_again_when_damaged(corpus, monkeypatch):
     monkeypatch.setattr(Stories.__init__, "__defaults__", (0.02, 3))
     make(corpus, "stories")
     (file,) = (corpus / ".cache").glob("stories-*.jsonl")
@@ -150,7 +150,7 @@ def test_stories_are_written_once_and_anew_when_damaged_by_hand(corpus, monkeypa
     assert make(corpus, "stories", "bpe:300").info.documents > 10
 
 
-def test_prepared_text_is_found_again_by_its_content(corpus, folder, monkeypatch):
+def test_prepared_corpus_is_cached_by_content(corpus, folder, monkeypatch):
     first = make(corpus, "books")
     monkeypatch.setattr("tui_gpt.corpora.shards.prepare.encode", None)  # nothing is encoded any more
     assert make(corpus, "books").path == first.path
@@ -159,7 +159,7 @@ def test_prepared_text_is_found_again_by_its_content(corpus, folder, monkeypatch
     assert again.path == first.path and again.info.name == "moved"
 
 
-def test_other_text_tokenizer_or_split_is_prepared_anew(corpus, folder):
+def test_other_text_tokenizer_or_split_is_prepared_separately(corpus, folder):
     paths = {make(corpus, "books").path, make(corpus, "books", "char").path, make(corpus, "books", "byte", 0.2).path}
     (corpus / "books" / "00.txt").write_text("other text")
     paths.add(make(corpus, "books").path)
@@ -169,7 +169,7 @@ def test_other_text_tokenizer_or_split_is_prepared_anew(corpus, folder):
     assert len(paths) == 5
 
 
-def test_text_that_changes_while_it_is_read_is_not_kept(corpus):
+def test_text_changed_during_preparation_is_rejected(corpus):
     path = corpus / "live.txt"
     path.write_text("before " * 20)
 
@@ -182,7 +182,7 @@ def test_text_that_changes_while_it_is_read_is_not_kept(corpus):
     assert list((corpus / ".cache" / "shards").glob("*/")) == []
 
 
-def test_a_cancelled_preparation_leaves_nothing_that_could_be_taken_for_shards(corpus, folder):
+def test_cancelled_preparation_leaves_no_shards(corpus, folder):
     def cancel(words: str, fraction: float | None) -> None:
         if fraction is not None and fraction > 0.5:
             raise KeyboardInterrupt
@@ -193,7 +193,7 @@ def test_a_cancelled_preparation_leaves_nothing_that_could_be_taken_for_shards(c
     assert documents_of(make(corpus, "books"), make(corpus, "books").train)[0] in folder
 
 
-def test_what_a_kill_left_is_cleared_and_never_taken_for_shards(corpus, folder):
+def test_leftovers_of_a_kill_are_removed_and_never_opened(corpus, folder):
     code = (
         "import os, signal, sys; from pathlib import Path; from tui_gpt.config import DataConfig;"
         "from tui_gpt.corpora import prepare;"
@@ -223,7 +223,7 @@ prepare(DataConfig(corpus="long", tokenizer="char"), Path(sys.argv[1]), die)
 
 
 @pytest.mark.parametrize("harm", ["nothing", "torn tokens", "torn journal", "lost tokens"])
-def test_a_killed_preparation_goes_on_where_it_was_and_a_half_piece_never_counts(corpus, monkeypatch, harm):
+def test_killed_preparation_resumes_without_partial_chunks(corpus, monkeypatch, harm):
     text = "".join(f"Line {n} of a long book, and what it says.\n" for n in range(90_000))
     (corpus / "long.txt").write_text(text)
     done = subprocess.run([sys.executable, "-c", KILLED, str(corpus)], cwd=Path(__file__).parents[3])
@@ -252,7 +252,7 @@ def test_a_killed_preparation_goes_on_where_it_was_and_a_half_piece_never_counts
     assert [path.name for path in (corpus / ".cache" / "shards").glob("*/")] == [shards.path.name]
 
 
-def test_a_killed_split_is_done_again(corpus, folder):
+def test_killed_split_is_repeated(corpus, folder):
     first = make(corpus, "books")
     tokens = first.train.tolist()
     built = first.path.rename(first.path.with_suffix(".built"))
@@ -260,7 +260,7 @@ def test_a_killed_split_is_done_again(corpus, folder):
     assert make(corpus, "books").train.tolist() == tokens and not built.exists()
 
 
-def test_a_mixture_is_one_set_of_shards_that_says_whose_tokens_are_whose(corpus, folder):
+def test_mixture_shards_record_the_tokens_of_each_corpus(corpus, folder):
     (corpus / "novel.txt").write_text("A single document, by position. " * 100)
     shards = make(corpus, "0.7 books + 0.3 novel", "bpe:300", 0.2)
     books, novel = shards.info.parts
@@ -277,7 +277,7 @@ def test_a_mixture_is_one_set_of_shards_that_says_whose_tokens_are_whose(corpus,
 
 
 @pytest.mark.parametrize(
-    ("reference", "said"),
+    ("reference", "message"),
     [
         ("0.5 books + 0.5 missing", "missing"),
         ("0.5 books + 0.5 books", "twice"),
@@ -286,13 +286,13 @@ def test_a_mixture_is_one_set_of_shards_that_says_whose_tokens_are_whose(corpus,
         ("books + tiny", "unknown corpus"),
     ],
 )
-def test_a_mixture_that_cannot_be_is_refused_in_one_line(corpus, folder, reference, said):
-    with pytest.raises(CorpusError, match=said) as caught:
+def test_invalid_mixture_is_a_one_line_error(corpus, folder, reference, message):
+    with pytest.raises(CorpusError, match=message) as caught:
         make(corpus, reference)
     assert "\n" not in str(caught.value)
 
 
-def test_a_second_process_waits_for_the_first_and_uses_its_shards(corpus, folder):
+def test_second_process_waits_and_uses_the_same_shards(corpus, folder):
     made = make(corpus, "books")
     hidden = made.path.rename(made.path.with_name("hidden"))
     with made.path.with_suffix(".lock").open("wb") as lock:
@@ -307,7 +307,7 @@ def test_a_second_process_waits_for_the_first_and_uses_its_shards(corpus, folder
         assert make(corpus, "books", progress=finish).path == made.path
 
 
-def test_a_full_or_read_only_cache_is_one_clear_line(corpus, folder, monkeypatch):
+def test_full_or_read_only_cache_is_a_one_line_error(corpus, folder, monkeypatch):
     (corpus / "file").write_text("")
     monkeypatch.setenv("GPT_TUI_CACHE", str(corpus / "file"))
     for name in ("books", "stories"):
@@ -348,7 +348,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_damaged_shards_are_refused_by_name_and_prepared_anew(corpus, folder, how):
+def test_damaged_shards_are_rejected_and_prepared_again(corpus, folder, how):
     shards = make(corpus, "books")
     tokens = np.array(shards.train)
     DAMAGE[how](shards)
@@ -359,7 +359,7 @@ def test_damaged_shards_are_refused_by_name_and_prepared_anew(corpus, folder, ho
     assert again.path == shards.path and again.train.tolist() == tokens.tolist()
 
 
-def test_large_shards_open_without_being_read(corpus, folder, monkeypatch):
+def test_large_shards_are_opened_without_reading_them(corpus, folder, monkeypatch):
     shards = make(corpus, "books")
     monkeypatch.setattr("tui_gpt.corpora.shards.shard_files.CHECKED_BYTES", 0)
     damage(shards, "val.bin", changed((shards.path / "val.bin").read_bytes(), 100))
@@ -367,23 +367,23 @@ def test_large_shards_open_without_being_read(corpus, folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"), [({"version": 99}, "newer"), ({"version": 0}, "older"), ({"dtype": "int8"}, "int8")]
+    ("change", "message"), [({"version": 99}, "newer"), ({"version": 0}, "older"), ({"dtype": "int8"}, "int8")]
 )
-def test_shards_of_another_version_or_type_are_refused(corpus, folder, change, said):
+def test_shards_of_another_version_or_type_are_rejected(corpus, folder, change, message):
     shards = make(corpus, "books")
     meta = json.loads(msgspec.json.encode(shards.info)) | change
     damage(shards, "meta.json", json.dumps(meta).encode())
-    with pytest.raises(CorpusError, match=said):
+    with pytest.raises(CorpusError, match=message):
         open_shards(shards.path)
 
 
-def test_a_folder_that_holds_no_shards_is_refused(tmp_path):
+def test_folder_without_shards_is_rejected(tmp_path):
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(CorpusError, match="not a folder of token shards"):
             open_shards(path)
 
 
-def test_opened_shards_are_the_prepared_ones(corpus, folder):
+def test_opened_shards_equal_the_prepared_ones(corpus, folder):
     shards = make(corpus, "books")
     opened = open_shards(shards.path)
     assert opened.info == shards.info
@@ -391,13 +391,13 @@ def test_opened_shards_are_the_prepared_ones(corpus, folder):
     assert opened.tokenizer.to_json() == shards.tokenizer.to_json()
 
 
-def test_the_tiny_corpus_is_about_a_hundred_words_and_trains(corpus):
+def test_tiny_corpus_has_about_a_hundred_words_and_can_be_prepared(corpus):
     words = next(find_corpus("tiny", corpus).documents()).split()
     assert 70 < len(words) < 110
     assert make(corpus, "tiny", "bpe:1024").info.val_tokens >= 2
 
 
-def test_gpt2s_vocabulary_is_fetched_once_and_kept_with_the_shards(corpus, folder, monkeypatch):
+def test_gpt2_vocabulary_is_downloaded_once_and_saved_with_the_shards(corpus, folder, monkeypatch):
     byte = make(corpus, "tiny").tokenizer
     fetched: list[str] = []
 

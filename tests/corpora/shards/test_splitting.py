@@ -1,4 +1,4 @@
-"""The share held out is the one asked for, in tokens, and every token goes to its side."""
+"""The split: held-out fraction, determinism, and order of tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ many = st.lists(st.integers(1, 5000), min_size=2, max_size=400).map(np.array)
 
 
 @given(many, st.floats(0.001, 0.5))
-def test_the_share_held_out_is_as_near_as_a_small_document_can_bring_it(sizes, val_fraction):
+def test_held_out_fraction_is_as_close_as_a_small_document_allows(sizes, val_fraction):
     held_out = hold_out(sizes, val_fraction)
     held, wanted = int(sizes[held_out].sum()), sizes.sum() * val_fraction
     assert 1 <= held_out.sum() < len(sizes)
@@ -26,25 +26,25 @@ def test_the_share_held_out_is_as_near_as_a_small_document_can_bring_it(sizes, v
 
 
 @pytest.mark.parametrize("sizes", [[900, 100], [100, 900], [100, 880, 20], [50_000, 6, 3000, 3000]])
-def test_of_a_few_documents_those_of_the_right_size_are_held_out(sizes):
+def test_few_documents_are_held_out_by_size(sizes):
     held_out = hold_out(np.array(sizes), 0.1)
     assert 0.05 < np.array(sizes)[held_out].sum() / sum(sizes) < 0.15
 
 
-def test_documents_are_held_out_from_the_whole_of_a_corpus():
+def test_documents_are_held_out_from_all_of_the_corpus():
     where = np.flatnonzero(hold_out(np.full(100_000, 300), 0.1))
     assert len(where) == 10_000
     assert abs(where.mean() - 50_000) < 1000 and abs(where.std() - 28_868) < 1000
 
 
-def test_each_corpus_of_a_mixture_is_split_for_itself_a_single_document_by_position():
+def test_each_corpus_of_a_mixture_is_split_separately():
     ends = np.array([100, 110, 120, 130, 140])
     book, tales = assign_splits(ends, [1, 4], 0.25)
     assert book.sizes.tolist() == [75, 25] and book.held_out.tolist() == [False, True]
     assert tales.sizes.tolist() == [10] * 4 and tales.held_out.sum() == 1
 
 
-def test_tokens_go_to_their_sides_in_order_whatever_the_block(tmp_path, monkeypatch):
+def test_tokens_are_split_in_order_for_any_block_size(tmp_path, monkeypatch):
     monkeypatch.setattr(splitting, "BLOCK_TOKENS", 7)
     tokenizer = make_tokenizer("byte", [], lambda *_: None)
     texts = ["once " * n for n in (3, 1, 9, 0, 2, 5, 30)]

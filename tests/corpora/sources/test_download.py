@@ -1,4 +1,4 @@
-"""The real download code against a server that behaves as badly as the network does."""
+"""Downloads from a local server that fails in every way a network does."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def get(server: Server, folder: Path, *, size: int = len(TEXT), sha256: str = SH
     return target
 
 
-def refusal(server: Server, folder: Path, **expected: object) -> str:
+def error_of(server: Server, folder: Path, **expected: object) -> str:
     with pytest.raises(CorpusError) as caught:
         get(server, folder, **expected)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value) and not (folder / "text.txt").exists()
@@ -101,7 +101,7 @@ def left(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_file_arrives_whole_with_progress_and_nothing_beside_it(server: Server, tmp_path: Path) -> None:
+def test_file_is_downloaded_with_progress_and_no_leftovers(server: Server, tmp_path: Path) -> None:
     seen: list[float | None] = []
     remote = RemoteFile(server.url, "text.txt", len(TEXT), SHA256)
     assert download(remote, tmp_path / "text.txt", lambda _, fraction: seen.append(fraction)) == SHA256
@@ -109,13 +109,13 @@ def test_a_file_arrives_whole_with_progress_and_nothing_beside_it(server: Server
     assert seen == sorted(seen) and seen[-1] == 1.0 and len(seen) > 5
 
 
-def test_what_is_there_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
+def test_existing_file_is_not_downloaded_again(server: Server, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_bytes(TEXT)
     get(server, tmp_path)
     assert server.asked == []
 
 
-def test_a_cut_connection_is_gone_on_with_where_it_ended(server: Server, tmp_path: Path) -> None:
+def test_broken_connection_is_resumed(server: Server, tmp_path: Path) -> None:
     server.answers = [lambda it: it.part(200_000), lambda it: it.part(400_000), Handler.part]
     assert get(server, tmp_path).read_bytes() == TEXT
     first, second, third = (asked.get("Range") for asked in server.asked)
@@ -123,7 +123,7 @@ def test_a_cut_connection_is_gone_on_with_where_it_ended(server: Server, tmp_pat
     assert server.asked[1]["If-Range"] == '"one"'
 
 
-def test_a_stalled_connection_is_given_up_and_gone_on_with(server: Server, tmp_path: Path) -> None:
+def test_stalled_connection_times_out_and_is_resumed(server: Server, tmp_path: Path) -> None:
     def stall(it: Handler) -> None:
         it.part(150_000)
         it.wfile.flush()
@@ -134,16 +134,20 @@ def test_a_stalled_connection_is_given_up_and_gone_on_with(server: Server, tmp_p
     assert server.asked[1]["Range"] == "bytes=150000-"
 
 
-def test_a_server_that_never_answers_is_named_and_what_arrived_is_kept(server: Server, tmp_path: Path) -> None:
+def test_unresponsive_server_is_named_and_the_partial_file_kept(server: Server, tmp_path: Path) -> None:
     server.answers = [lambda it: it.part(100_000), lambda it: time.sleep(0.6)]
-    said = refusal(server, tmp_path)
-    assert "no data from the server for 0.3 seconds" in said and "100,000 bytes are kept" in said and server.url in said
+    message = error_of(server, tmp_path)
+    assert (
+        "no data from the server for 0.3 seconds" in message
+        and "100,000 bytes are kept" in message
+        and server.url in message
+    )
     server.answers = [Handler.part]
     assert get(server, tmp_path).read_bytes() == TEXT
     assert server.asked[-1]["Range"] == "bytes=100000-"
 
 
-def test_a_cancelled_download_is_gone_on_with(server: Server, tmp_path: Path) -> None:
+def test_cancelled_download_is_resumed(server: Server, tmp_path: Path) -> None:
     def cancel(phase: str, fraction: float | None) -> None:
         if fraction and fraction > 0.5:
             raise KeyboardInterrupt
@@ -155,7 +159,7 @@ def test_a_cancelled_download_is_gone_on_with(server: Server, tmp_path: Path) ->
     assert int(server.asked[-1]["Range"].removeprefix("bytes=").rstrip("-")) > len(TEXT) / 3
 
 
-def test_a_server_that_ignores_range_is_read_from_the_start(server: Server, tmp_path: Path) -> None:
+def test_server_without_range_support_is_read_from_the_start(server: Server, tmp_path: Path) -> None:
     def whole(it: Handler) -> None:
         it.head(200, len(TEXT))
         it.wfile.write(TEXT)
@@ -164,7 +168,7 @@ def test_a_server_that_ignores_range_is_read_from_the_start(server: Server, tmp_
     assert get(server, tmp_path).read_bytes() == TEXT
 
 
-def test_a_file_that_changed_at_the_server_is_never_mixed_with_the_old_one(server: Server, tmp_path: Path) -> None:
+def test_changed_file_is_not_mixed_with_the_old_one(server: Server, tmp_path: Path) -> None:
     other = TEXT.upper()
 
     def changed(it: Handler) -> None:  # a server that honours If-Range
@@ -176,13 +180,13 @@ def test_a_file_that_changed_at_the_server_is_never_mixed_with_the_old_one(serve
     assert get(server, tmp_path, sha256="").read_bytes() == other
 
 
-def test_without_a_word_from_server_or_registry_nothing_is_gone_on_with(server: Server, tmp_path: Path) -> None:
+def test_download_without_validator_or_digest_is_not_resumed(server: Server, tmp_path: Path) -> None:
     server.answers = [lambda it: it.part(200_000, ETag='W/"weak"'), Handler.part]
     assert get(server, tmp_path, sha256="").read_bytes() == TEXT
     assert all("Range" not in asked for asked in server.asked)
 
 
-def test_another_part_than_was_asked_for_is_thrown_away(server: Server, tmp_path: Path) -> None:
+def test_wrong_range_is_discarded(server: Server, tmp_path: Path) -> None:
     def wrong(it: Handler) -> None:
         it.head(206, 10, Content_Range=f"bytes 0-9/{len(TEXT)}")
         it.wfile.write(TEXT[:10])
@@ -191,7 +195,7 @@ def test_another_part_than_was_asked_for_is_thrown_away(server: Server, tmp_path
     assert get(server, tmp_path).read_bytes() == TEXT
 
 
-def test_a_part_beyond_the_end_is_complete_or_begun_anew(server: Server, tmp_path: Path) -> None:
+def test_range_beyond_the_end_is_complete_or_restarted(server: Server, tmp_path: Path) -> None:
     def beyond(it: Handler) -> None:
         it.head(416, 0, Content_Range=f"bytes */{len(TEXT)}")
 
@@ -210,7 +214,7 @@ def test_a_part_beyond_the_end_is_complete_or_begun_anew(server: Server, tmp_pat
     assert get(server, tmp_path).read_bytes() == TEXT
 
 
-def test_a_length_that_is_a_lie_is_found_out(server: Server, tmp_path: Path) -> None:
+def test_wrong_length_is_detected(server: Server, tmp_path: Path) -> None:
     def too_long(it: Handler) -> None:
         it.head(200, len(TEXT) + 1000)
         it.wfile.write(TEXT)
@@ -222,69 +226,67 @@ def test_a_length_that_is_a_lie_is_found_out(server: Server, tmp_path: Path) -> 
         it.close_connection = True
 
     server.answers = [too_long]
-    assert "the file on the server has changed" in refusal(server, tmp_path)
-    assert "connection" in refusal(server, tmp_path, size=0, sha256="")
+    assert "the file on the server has changed" in error_of(server, tmp_path)
+    assert "connection" in error_of(server, tmp_path, size=0, sha256="")
     server.answers = [too_short]
-    assert "1,000 bytes, expected 588,890" in refusal(server, tmp_path)
-    assert "SHA-256" in refusal(server, tmp_path, size=0)
+    assert "1,000 bytes, expected 588,890" in error_of(server, tmp_path)
+    assert "SHA-256" in error_of(server, tmp_path, size=0)
 
 
-def test_a_wrong_checksum_is_refused_and_thrown_away(server: Server, tmp_path: Path) -> None:
-    message = refusal(server, tmp_path, sha256="0" * 64)
+def test_wrong_checksum_is_rejected_and_deleted(server: Server, tmp_path: Path) -> None:
+    message = error_of(server, tmp_path, sha256="0" * 64)
     assert f"SHA-256: {SHA256[:16]}…, expected 0000000000000000…" in message and left(tmp_path) == set()
 
 
-def test_the_hubs_own_checksum_on_the_way_is_held_to(server: Server, tmp_path: Path) -> None:
+def test_checksum_sent_by_the_hub_is_verified(server: Server, tmp_path: Path) -> None:
     def lead(it: Handler) -> None:
         it.head(302, 0, Location="/stored", X_Linked_ETag=f'"{"0" * 64}"')
 
     server.answers = [lead, Handler.part]
-    assert "expected 0000000000000000…" in refusal(server, tmp_path, sha256="")
+    assert "expected 0000000000000000…" in error_of(server, tmp_path, sha256="")
 
 
-def test_a_redirect_is_followed_and_a_circle_is_not(server: Server, tmp_path: Path) -> None:
+def test_redirect_is_followed_but_not_a_loop(server: Server, tmp_path: Path) -> None:
     def circle(it: Handler) -> None:
         it.head(302, 0, Location="/text.txt")
 
     server.answers = [circle]
-    assert "too many redirects" in refusal(server, tmp_path)
+    assert "too many redirects" in error_of(server, tmp_path)
     server.asked.clear()
     server.answers = [lambda it: it.head(301, 0, Location="/elsewhere"), Handler.part]
     assert get(server, tmp_path).read_bytes() == TEXT and server.asked[-1]["path"] == "/elsewhere"
 
 
-@pytest.mark.parametrize(("status", "said"), [(404, "not found (404"), (401, "login"), (403, "access denied")])
-def test_what_will_never_come_is_refused_at_once(server: Server, tmp_path: Path, status: int, said: str) -> None:
+@pytest.mark.parametrize(("status", "message"), [(404, "not found (404"), (401, "login"), (403, "access denied")])
+def test_permanent_errors_are_not_retried(server: Server, tmp_path: Path, status: int, message: str) -> None:
     server.answers = [lambda it: it.head(status, 0)]
-    assert said in refusal(server, tmp_path) and len(server.asked) == 1
+    assert message in error_of(server, tmp_path) and len(server.asked) == 1
 
 
-def test_a_busy_server_is_asked_again_and_in_the_end_named(server: Server, tmp_path: Path) -> None:
+def test_busy_server_is_retried_then_reported(server: Server, tmp_path: Path) -> None:
     server.answers = [lambda it: it.head(503, 0), lambda it: it.head(500, 0), Handler.part]
     assert get(server, tmp_path).read_bytes() == TEXT
     (tmp_path / "text.txt").unlink()
     server.asked.clear()
     server.answers = [lambda it: it.head(500, 0)]
-    assert "answered 500" in refusal(server, tmp_path) and len(server.asked) == module.ATTEMPTS
+    assert "answered 500" in error_of(server, tmp_path) and len(server.asked) == module.ATTEMPTS
 
 
-def test_a_login_page_is_not_taken_for_the_file(server: Server, tmp_path: Path) -> None:
+def test_login_page_is_not_accepted_as_the_file(server: Server, tmp_path: Path) -> None:
     def page(it: Handler) -> None:
         it.head(200, 5, Content_Type="text/html; charset=utf-8")
         it.wfile.write(b"login")
 
     server.answers = [page]
-    assert "got a web page" in refusal(server, tmp_path, size=0, sha256="")
+    assert "got a web page" in error_of(server, tmp_path, size=0, sha256="")
 
 
-def test_a_disk_without_room_is_said_before_anything_is_written(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_is_reported_before_writing(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MIN_FREE_BYTES", 1 << 62)
-    assert "GB free" in refusal(server, tmp_path) and left(tmp_path) == set()
+    assert "GB free" in error_of(server, tmp_path) and left(tmp_path) == set()
 
 
-def test_the_size_is_asked_for_where_the_registry_does_not_know_it(server: Server) -> None:
+def test_unknown_size_is_requested_from_the_server(server: Server) -> None:
     server.answers = [lambda it: it.head(200, 12_345)]
     assert remote_size(RemoteFile(server.url, "x")) == 12_345
     server.answers = [lambda it: it.head(404, 0)]
@@ -292,7 +294,7 @@ def test_the_size_is_asked_for_where_the_registry_does_not_know_it(server: Serve
     assert remote_size(RemoteFile(server.url, "x", 7)) == 7 and len(server.asked) == 2
 
 
-def test_a_mirror_stands_in_for_every_server(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mirror_replaces_every_server(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remote = RemoteFile("https://example.org/a/text.txt", "text.txt", len(TEXT), SHA256)
     monkeypatch.setenv("GPT_TUI_MIRROR", server.url.replace("/text.txt", "/mirror/"))
     download(remote, tmp_path / "one.txt", lambda *_: None)

@@ -1,4 +1,4 @@
-"""A corpus by name: planned, brought whole, and found again."""
+"""Fetching corpora by name: planning, resuming, and finding them again."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def nothing(phase: str, fraction: float | None) -> None: ...
 
 
-def refusal(call, *args) -> str:
+def error_of(call, *args) -> str:
     with pytest.raises(CorpusError) as caught:
         call(*args)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_books_are_fetched_by_their_numbers_listed_and_found(corpus: Path) -> None:
+def test_gutenberg_books_are_fetched_listed_and_found(corpus: Path) -> None:
     name = "gutenberg:1342,84"
-    assert "gpt-tui corpus fetch gutenberg:1342,84" in refusal(find_corpus, name, corpus)
+    assert "gpt-tui corpus fetch gutenberg:1342,84" in error_of(find_corpus, name, corpus)
     plan = plan_fetch(name)
     assert plan.size_bytes == sum(map(len, BOOKS.values())) and "Gutenberg" in plan.licence
     fetch(plan, corpus, nothing)
@@ -60,24 +60,24 @@ def test_books_are_fetched_by_their_numbers_listed_and_found(corpus: Path) -> No
     }
 
 
-def test_what_was_fetched_is_not_fetched_again_and_what_is_damaged_is(corpus: Path, tmp_path: Path) -> None:
+def test_fetched_corpus_is_reused_unless_damaged(corpus: Path, tmp_path: Path) -> None:
     folder = fetch(plan_fetch("gutenberg:84"), corpus, nothing)
     (tmp_path / "mirror").rename(tmp_path / "gone")
     assert fetch(plan_fetch("gutenberg:84"), corpus, nothing) == folder
     (folder / "pg84.txt").write_text("cut")
-    assert "not found on the mirror" in refusal(fetch, plan_fetch("gutenberg:84"), corpus, nothing)
+    assert "not found on the mirror" in error_of(fetch, plan_fetch("gutenberg:84"), corpus, nothing)
     (tmp_path / "gone").rename(tmp_path / "mirror")
     fetch(plan_fetch("gutenberg:84"), corpus, nothing)
     assert (folder / "pg84.txt").read_text() == BOOKS["84"]
 
 
-def test_a_fetch_that_fails_leaves_nothing_that_could_be_taken_for_a_corpus(corpus: Path) -> None:
-    refusal(fetch, plan_fetch("gutenberg:84,99999"), corpus, nothing)
-    assert "not been fetched yet" in refusal(find_corpus, "gutenberg:84,99999", corpus)
+def test_failed_fetch_leaves_no_corpus(corpus: Path) -> None:
+    error_of(fetch, plan_fetch("gutenberg:84,99999"), corpus, nothing)
+    assert "not been fetched yet" in error_of(find_corpus, "gutenberg:84,99999", corpus)
     assert all(entry.kind != "fetched" for entry in list_corpora(corpus))
 
 
-def test_a_killed_fetch_is_gone_on_with(corpus: Path, tmp_path: Path) -> None:
+def test_killed_fetch_is_resumed(corpus: Path, tmp_path: Path) -> None:
     """kill -9 when the first of two files is there."""
     code = (
         "import sys, time; from pathlib import Path; from tui_gpt.corpora.sources import fetching as f;"
@@ -90,7 +90,7 @@ def test_a_killed_fetch_is_gone_on_with(corpus: Path, tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", code, str(corpus)], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None and child.stdout.readline() == "one\n"
         child.send_signal(signal.SIGKILL)
-    assert "not been fetched yet" in refusal(find_corpus, "gutenberg:1342,84", corpus)
+    assert "not been fetched yet" in error_of(find_corpus, "gutenberg:1342,84", corpus)
     partial = fetched_folder("gutenberg:1342,84", corpus).with_name("gutenberg-1342-84.partial")
     first = (partial / "pg1342.txt").stat()
     (tmp_path / "mirror" / "www.gutenberg.org" / "cache" / "epub" / "1342" / "pg1342.txt").unlink()
@@ -98,7 +98,7 @@ def test_a_killed_fetch_is_gone_on_with(corpus: Path, tmp_path: Path) -> None:
     assert (folder / "pg1342.txt").stat().st_ino == first.st_ino and not partial.exists()
 
 
-def test_two_fetches_of_one_corpus_wait_for_each_other(corpus: Path) -> None:
+def test_concurrent_fetches_of_one_corpus_wait_for_each_other(corpus: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from tui_gpt.corpora.sources import fetching as f;"
         "real = f._fetch\n"
@@ -109,20 +109,20 @@ def test_two_fetches_of_one_corpus_wait_for_each_other(corpus: Path) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", code, str(corpus)], stdin=pipe, stdout=pipe, text=True) as child:
         assert child.stdin is not None and child.stdout is not None and child.stdout.readline() == "in\n"
-        said: list[str] = []
+        messages: list[str] = []
 
         def tell(phase: str, fraction: float | None) -> None:
-            if not said:
+            if not messages:
                 child.stdin.write("\n")  # type: ignore[union-attr]
                 child.stdin.flush()  # type: ignore[union-attr]
-            said.append(phase)
+            messages.append(phase)
 
         folder = fetch(plan_fetch("gutenberg:84"), corpus, tell)
-    assert said[0] == "waiting for another process fetching this corpus"
+    assert messages[0] == "waiting for another process fetching this corpus"
     assert (folder / "pg84.txt").read_text() == BOOKS["84"]
 
 
-def test_more_files_of_a_set_are_fetched_by_megabytes_and_the_first_ones_kept(
+def test_fetching_more_megabytes_keeps_the_files_already_fetched(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [("a.txt", "a" * 1000, ""), ("b.txt", "b" * 1000, ""), ("c.txt", "c" * 1000, "")]
@@ -154,9 +154,7 @@ class FakeDatasets(types.ModuleType):
         return self.rows
 
 
-def test_a_set_of_the_hub_is_streamed_up_to_the_size_that_was_asked_for(
-    corpus: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hub_dataset_is_streamed_up_to_the_requested_size(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = FakeDatasets([{"id": n, "content": f"text {n} " * 100} for n in range(1000)] + [{"content": None}])
     monkeypatch.setitem(sys.modules, "datasets", datasets)
     fetch(plan_fetch("hf:owner/name:some-config", 0.01), corpus, nothing)
@@ -165,34 +163,36 @@ def test_a_set_of_the_hub_is_streamed_up_to_the_size_that_was_asked_for(
     assert 10 < source.count() < 20 and next(iter(source.documents())).startswith("text 0 ")
     fetch(plan_fetch("hf:owner/name::content"), corpus, nothing)
     assert datasets.asked[1] is None and find_corpus("hf:owner/name::content", corpus).count() == 1000
-    said = refusal(fetch, plan_fetch("hf:owner/name::title"), corpus, nothing)
-    assert "no column 'title'. Columns: id, content" in said and "owner/name" in said
-    assert "Couldn't reach" in refusal(fetch, plan_fetch("hf:no/such"), corpus, nothing)
+    message = error_of(fetch, plan_fetch("hf:owner/name::title"), corpus, nothing)
+    assert "no column 'title'. Columns: id, content" in message and "owner/name" in message
+    assert "Couldn't reach" in error_of(fetch, plan_fetch("hf:no/such"), corpus, nothing)
 
 
-def test_without_the_datasets_library_it_says_how_to_install_it(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_datasets_library_is_reported_with_install_command(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    assert "pip install 'gpt-tui[hub]'" in refusal(fetch, plan_fetch("hf:owner/name"), corpus, nothing)
+    assert "pip install 'gpt-tui[hub]'" in error_of(fetch, plan_fetch("hf:owner/name"), corpus, nothing)
 
 
-def test_without_pyarrow_it_says_so_before_it_fetches_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pyarrow_is_reported_before_fetching_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert "pip install 'gpt-tui[parquet]'" in refusal(plan_fetch, "fineweb-edu")
+    assert "pip install 'gpt-tui[parquet]'" in error_of(plan_fetch, "fineweb-edu")
 
 
 @pytest.mark.parametrize(
     "name", ["stories", "stories:4", "tiny", "nothing", "../../x", "", "gutenberg:", "gutenberg:x"]
 )
-def test_what_cannot_be_fetched_is_one_clear_line(name: str) -> None:
-    refusal(plan_fetch, name)
+def test_unfetchable_name_is_a_one_line_error(name: str) -> None:
+    error_of(plan_fetch, name)
 
 
 @pytest.mark.parametrize("name", ["hf:../../x", "hf:a", "hf:a/b/c", "gutenberg:1,../2", "hf:a/b:c:d:e", "hf:a/.."])
-def test_a_name_that_would_lead_elsewhere_is_refused_with_the_pattern(name: str) -> None:
-    assert any(pattern in refusal(catalogue_entry, name) for pattern in PATTERNS)
+def test_malformed_name_is_rejected_with_the_pattern(name: str) -> None:
+    assert any(pattern in error_of(catalogue_entry, name) for pattern in PATTERNS)
 
 
-def test_every_known_corpus_says_what_it_is_and_every_file_of_it_is_pinned_or_checked() -> None:
+def test_every_catalogue_entry_is_described_and_its_files_pinned_or_verified() -> None:
     for name, about in CATALOGUE.items():
         assert about.description and about.good_for and about.licence and about.source, name
         for remote in about.remotes:
@@ -202,7 +202,7 @@ def test_every_known_corpus_says_what_it_is_and_every_file_of_it_is_pinned_or_ch
         assert (about.kind == "bundled") == (not about.remotes)
 
 
-def test_the_command_fetches_and_says_licence_and_size_before(corpus: Path) -> None:
+def test_command_prints_licence_and_size_before_fetching(corpus: Path) -> None:
     command = [sys.executable, "-m", "tui_gpt", "corpus", "fetch", "gutenberg:84", "--json"]
     done = subprocess.run(
         [*command, "--workspace", str(corpus.parent)], capture_output=True, text=True, check=True, env=dict(os.environ)

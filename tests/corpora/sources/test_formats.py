@@ -1,4 +1,4 @@
-"""Text comes out of every kind of file in pieces, and whatever is wrong with a file is one clear line."""
+"""Reading every file format, and the errors for damaged files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(path: Path, layout: Layout = Layout()) -> list[str]:  # noqa: B008
     return list(documents_of(read_pieces(path, layout)))
 
 
-def refusal(call, *args) -> str:
+def error_of(call, *args) -> str:
     with pytest.raises(CorpusError) as caught:
         call(*args)
     assert "\n" not in str(caught.value)
@@ -66,7 +66,7 @@ def columns(texts: list[str | None]) -> bytes:
 @pytest.mark.parametrize(
     ("suffix", "data"), [(".jsonl", json_lines(TEXTS)), (".json", json_lines(TEXTS)), (".csv", comma_separated(TEXTS))]
 )
-def test_records_are_documents_packed_or_not(tmp_path, suffix, data, packing):
+def test_records_are_documents_compressed_or_not(tmp_path, suffix, data, packing):
     if packing == ".gz":
         data = gzip.compress(data[:20]) + gzip.compress(data[20:])
     elif packing == ".zst":
@@ -75,13 +75,13 @@ def test_records_are_documents_packed_or_not(tmp_path, suffix, data, packing):
     assert read(path) == TEXTS
 
 
-def test_parquet_is_read_by_its_text_column_and_empty_rows_are_left_out(tmp_path):
+def test_parquet_text_column_is_read_without_empty_rows(tmp_path):
     path = write(tmp_path / "texts.parquet", columns([TEXTS[0], None, "", *TEXTS[1:]]))
     assert read(path) == TEXTS
     assert [document.origin for document in documents_of(read_pieces(path))] == [f"{path}:{row}" for row in (1, 4, 5)]
 
 
-def test_a_plain_file_is_one_document_packed_or_not_whatever_its_language(tmp_path):
+def test_plain_file_is_one_document_compressed_or_not(tmp_path):
     text = "\n".join(TEXTS) * 3
     for name, data in (
         ("a.txt.gz", gzip.compress(text.encode())),
@@ -92,7 +92,7 @@ def test_a_plain_file_is_one_document_packed_or_not_whatever_its_language(tmp_pa
         assert read(write(tmp_path / name, data)) == [text]
 
 
-def test_a_document_knows_its_file_and_line(tmp_path):
+def test_document_has_its_file_and_line(tmp_path):
     path = write(tmp_path / "t.jsonl", b"\n" + json_lines(["a", "", "b"]))
     assert [document.origin for document in documents_of(read_pieces(path))] == [f"{path}:2", f"{path}:4"]
     path = write(tmp_path / "t.csv", comma_separated(["one\nline and another", "b"]))
@@ -105,7 +105,7 @@ def test_a_document_knows_its_file_and_line(tmp_path):
 
 @settings(deadline=None)
 @given(st.lists(st.text(alphabet="ab\n<>é", max_size=40), max_size=8), st.integers(1, 30))
-def test_a_file_with_separators_reads_the_same_however_it_is_cut(tmp_path_factory, texts, size):
+def test_separated_documents_do_not_depend_on_the_read_size(tmp_path_factory, texts, size):
     path = write(tmp_path_factory.mktemp("separated") / "t.txt", "<end>".join(texts))
     wanted = [text.strip("\n") for text in "<end>".join(texts).split("<end>")]
     with pytest.MonkeyPatch.context() as patch:
@@ -115,14 +115,14 @@ def test_a_file_with_separators_reads_the_same_however_it_is_cut(tmp_path_factor
 
 @settings(deadline=None)
 @given(st.text(), st.integers(1, 5))
-def test_a_plain_file_reads_the_same_however_it_is_cut(tmp_path_factory, text, size):
+def test_plain_file_does_not_depend_on_the_read_size(tmp_path_factory, text, size):
     path = write(tmp_path_factory.mktemp("plain") / "t.txt", ("x" + text.replace("\0", "")).encode("utf-8", "replace"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(formats, "PIECE_BYTES", size)
         assert read(path) == [path.read_bytes().decode()]
 
 
-def test_rows_that_are_lines_are_joined_to_articles(tmp_path):
+def test_rows_of_lines_are_joined_to_articles(tmp_path):
     rows = [
         "",
         " = One = \n",
@@ -139,15 +139,15 @@ def test_rows_that_are_lines_are_joined_to_articles(tmp_path):
     assert read(path, Layout(column="text", articles=True)) == [one, " = Two = \n Text . \n"]
 
 
-def test_a_broken_line_is_named_by_its_number(tmp_path):
+def test_malformed_line_is_reported_with_its_number(tmp_path):
     lines = json_lines([f"text {n}" for n in range(10_000)]) + b'{"text": "cut\n' + json_lines(["x"])
     for name, data in (("t.jsonl", lines), ("t.jsonl.gz", gzip.compress(lines))):
         path = write(tmp_path / name, data)
-        assert refusal(read, path).startswith(f"{path}:10001: not a JSON object with a text")
+        assert error_of(read, path).startswith(f"{path}:10001: not a JSON object with a text")
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "data", "message"),
     [
         ("t.jsonl", b'["a"]\n', "t.jsonl:1: not a JSON object"),
         ("t.jsonl", b'{"text": 1}\n', "t.jsonl:1: not a JSON object with a text"),
@@ -168,32 +168,32 @@ def test_a_broken_line_is_named_by_its_number(tmp_path):
         ("t.parquet", b"PAR1 not", "invalid Parquet file"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_one_line_with_file_and_place(tmp_path, name, data, said):
+def test_damaged_file_is_a_one_line_error_with_file_and_position(tmp_path, name, data, message):
     path = write(tmp_path / name, data)
-    text = refusal(read, path)
-    assert said in text and str(path) in text
+    text = error_of(read, path)
+    assert message in text and str(path) in text
 
 
-def test_a_column_of_another_kind_or_name_is_refused(tmp_path):
+def test_column_of_wrong_type_or_name_is_rejected(tmp_path):
     path = write(tmp_path / "t.parquet", columns(["a"]))
-    assert "'id' holds int64" in refusal(read, path, Layout(column="id"))
-    assert "no column 'x'. Columns: id, text" in refusal(read, path, Layout(column="x"))
+    assert "'id' holds int64" in error_of(read, path, Layout(column="id"))
+    assert "no column 'x'. Columns: id, text" in error_of(read, path, Layout(column="x"))
 
 
-def test_without_pyarrow_it_says_how_to_install_it(tmp_path, monkeypatch):
+def test_missing_pyarrow_is_reported_with_install_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     path = write(tmp_path / "t.parquet", columns(["a"]))
-    assert "pip install 'gpt-tui[parquet]'" in refusal(read, path)
+    assert "pip install 'gpt-tui[parquet]'" in error_of(read, path)
 
 
-def test_a_line_longer_than_a_record_may_be_is_refused(tmp_path, monkeypatch):
+def test_too_long_line_is_rejected(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "MAX_RECORD_BYTES", 1000)
-    assert "t.jsonl:2: line longer than" in refusal(read, write(tmp_path / "t.jsonl", json_lines(["a", "b" * 2000])))
-    assert "t.csv:1: invalid CSV: field larger" in refusal(read, write(tmp_path / "t.csv", b'"' + b"b" * 3_000_000))
+    assert "t.jsonl:2: line longer than" in error_of(read, write(tmp_path / "t.jsonl", json_lines(["a", "b" * 2000])))
+    assert "t.csv:1: invalid CSV: field larger" in error_of(read, write(tmp_path / "t.csv", b'"' + b"b" * 3_000_000))
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_a_bomb_is_refused_in_little_memory(tmp_path, suffix):
+def test_decompression_bomb_is_rejected_in_little_memory(tmp_path, suffix):
     """A gigabyte in a thousandth of its size; the child may have 300 MB of memory in all."""
     if suffix == ".gz":
         member = gzip.compress(b"a" * (1 << 26), 9)
@@ -213,7 +213,7 @@ def test_a_bomb_is_refused_in_little_memory(tmp_path, suffix):
     assert done.stdout.startswith(f"{path}: expands to more than 250 times its size")
 
 
-def test_hidden_empty_and_binary_files_of_a_folder_are_counted_not_read(tmp_path):
+def test_hidden_empty_and_binary_files_are_counted_not_read(tmp_path):
     folder = tmp_path / "code"
     for name in (
         "a.py",
@@ -233,10 +233,10 @@ def test_hidden_empty_and_binary_files_of_a_folder_are_counted_not_read(tmp_path
     assert skipped == {"hidden": 2, "empty": 1, "not a text file": 2, "broken link": 1}
 
 
-def test_records_of_an_own_column_are_added_with_it(tmp_path):
+def test_records_are_added_with_their_text_column(tmp_path):
     path = write(tmp_path / "mine.jsonl", json_lines(TEXTS, "prose"))
     corpus = tmp_path / "corpus"
-    assert "among id, prose" in refusal(add_corpus, "mine", path, corpus)
+    assert "among id, prose" in error_of(add_corpus, "mine", path, corpus)
     assert add_corpus("mine", path, corpus, "prose") == corpus / "mine"
     source = find_corpus("mine", corpus)
     assert list(source.documents()) == TEXTS and source.count() == 3
@@ -246,19 +246,19 @@ def test_records_of_an_own_column_are_added_with_it(tmp_path):
     assert find_corpus("packed", corpus).name == "packed" and find_corpus("packed", corpus).count() == 3
 
 
-def test_a_description_that_is_damaged_or_names_files_elsewhere_is_refused(tmp_path):
+def test_damaged_manifest_or_one_with_outside_files_is_rejected(tmp_path):
     folder = tmp_path / "corpus" / "mine"
     write(folder / "a.txt", "a")
     write(folder / "b.txt", "b")
     write_manifest(folder, Manifest(name="mine", made="added", files={"b.txt": 1}))
     assert list(find_corpus("mine", tmp_path / "corpus").documents()) == ["b"]
     write_manifest(folder, Manifest(name="mine", made="added", files={"../../a.txt": 1}))
-    assert "lists a file outside its folder" in refusal(find_corpus("mine", tmp_path / "corpus").count)
+    assert "lists a file outside its folder" in error_of(find_corpus("mine", tmp_path / "corpus").count)
     write(folder / "corpus.json", "{")
-    assert "invalid manifest" in refusal(find_corpus("mine", tmp_path / "corpus").count)
+    assert "invalid manifest" in error_of(find_corpus("mine", tmp_path / "corpus").count)
 
 
-def test_a_digest_is_not_read_again_until_the_file_changes(tmp_path, monkeypatch):
+def test_digest_is_cached_until_the_file_changes(tmp_path, monkeypatch):
     path = write(tmp_path / "corpus" / "big.txt", "a" * (2 << 20))
     long_ago = 1_000_000_000
     os.utime(path, (long_ago, long_ago))

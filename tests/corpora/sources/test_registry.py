@@ -1,4 +1,4 @@
-"""A name or path finds its text, and whatever is wrong with it is one clear line."""
+"""Resolving corpus names and paths, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def write(path: Path, text: str | bytes = "Some words to read.") -> Path:
     return path
 
 
-def refusal(call, *args) -> str:
+def error_of(call, *args) -> str:
     with pytest.raises(CorpusError) as caught:
         call(*args)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_the_bundled_corpora_are_there_without_any_folder(tmp_path):
+def test_bundled_corpora_need_no_corpus_folder(tmp_path):
     entries = {entry.name: entry for entry in list_corpora(tmp_path / "none")}
     assert [name for name, entry in entries.items() if entry.kind == "bundled"] == BUNDLED
     assert all(entry.description for entry in entries.values())
     assert entries["tiny"].size_bytes == len(next(find_corpus("tiny", tmp_path / "none").documents()))
 
 
-def test_the_beginning_is_so_many_characters_of_the_first_documents_and_stories_need_not_be_made_for_it(corpus):
+def test_beginning_returns_the_first_characters_without_generating_stories(corpus):
     write(corpus / "books" / "a.txt", "one two")
     write(corpus / "books" / "b.txt", "three")
     books, stories = find_corpus("books", corpus), find_corpus("stories", corpus)
@@ -61,15 +61,15 @@ def test_the_beginning_is_so_many_characters_of_the_first_documents_and_stories_
     assert [next(made) for _ in texts[:-1]] == texts[:-1] and next(made).startswith(texts[-1])
 
 
-def test_texts_not_ours_to_ship_are_listed_with_how_to_get_them(corpus):
+def test_absent_corpora_are_listed_with_how_to_get_them(corpus):
     verdict = next(entry for entry in list_corpora(corpus) if entry.name == "verdict")
     assert verdict.kind == "absent" and verdict.how == "gpt-tui corpus fetch verdict"
     assert verdict.size_bytes == 20_479 and "public domain" in verdict.licence and "wikisource" in verdict.source
-    assert "gpt-tui corpus fetch verdict" in refusal(find_corpus, "verdict", corpus)
-    assert "1.1 MB, public domain" in refusal(check_corpus, "shakespeare", corpus)
+    assert "gpt-tui corpus fetch verdict" in error_of(find_corpus, "verdict", corpus)
+    assert "1.1 MB, public domain" in error_of(check_corpus, "shakespeare", corpus)
 
 
-def test_a_known_name_resolves_to_the_users_copy(corpus):
+def test_known_name_resolves_to_the_users_copy(corpus):
     write(corpus / "verdict.txt", "I HAD always thought")
     assert list(find_corpus("verdict", corpus).documents()) == ["I HAD always thought"]
     assert next(entry for entry in list_corpora(corpus) if entry.name == "verdict").kind == "file"
@@ -77,7 +77,7 @@ def test_a_known_name_resolves_to_the_users_copy(corpus):
     assert [entry.name for entry in list_corpora(corpus)] == list(CATALOGUE)
 
 
-def test_every_listed_name_finds_what_was_listed(corpus):
+def test_every_listed_name_resolves_to_its_entry(corpus):
     for name in ("poems.txt", "notes.md", "stories.txt", "both.txt", "both/a.txt", "books/b/c.txt", "README.md"):
         write(corpus / name, name)
     write(corpus / ".cache" / "hidden.txt")
@@ -91,7 +91,7 @@ def test_every_listed_name_finds_what_was_listed(corpus):
     assert listed["both"].kind == "folder" and listed["both"].size_bytes == len("both/a.txt")
 
 
-def test_a_path_is_made_absolute_and_a_name_is_kept(corpus):
+def test_path_is_made_absolute_and_name_is_kept(corpus):
     write(Path("book.txt"))
     write(corpus / "mine.txt")
     for reference in ("book.txt", "./book.txt", "../here/book.txt"):
@@ -101,27 +101,27 @@ def test_a_path_is_made_absolute_and_a_name_is_kept(corpus):
     assert find_corpus(".", corpus).name == "here"
 
 
-def test_a_home_path_is_expanded(corpus, monkeypatch):
+def test_home_folder_is_expanded(corpus, monkeypatch):
     monkeypatch.setenv("HOME", str(Path.cwd()))
     write(Path("book.txt"))
     assert check_corpus("~/book.txt", corpus) == str(Path.cwd() / "book.txt")
-    assert "no such file" in refusal(check_corpus, "~nobody-of-this-name/book.txt", corpus)
+    assert "no such file" in error_of(check_corpus, "~nobody-of-this-name/book.txt", corpus)
 
 
-def test_a_near_miss_names_the_nearest_corpus(corpus):
+def test_typo_suggests_the_nearest_corpus(corpus):
     write(corpus / "wharton.txt")
-    assert "Did you mean stories?" in refusal(find_corpus, "storys", corpus)
-    assert "Did you mean wharton?" in refusal(find_corpus, "warton", corpus)
-    assert "stories, tiny" in refusal(find_corpus, "xxxxxxxx", corpus)
+    assert "Did you mean stories?" in error_of(find_corpus, "storys", corpus)
+    assert "Did you mean wharton?" in error_of(find_corpus, "warton", corpus)
+    assert "stories, tiny" in error_of(find_corpus, "xxxxxxxx", corpus)
 
 
 @pytest.mark.parametrize("reference", ["", "../../x", "missing/x.txt", "x\0y", "~", "/dev/null", "a" * 300, "/" * 9])
-def test_what_is_no_corpus_is_one_clear_line(corpus, monkeypatch, reference):
+def test_invalid_reference_is_a_one_line_error(corpus, monkeypatch, reference):
     monkeypatch.setenv("HOME", str(corpus / "nowhere"))
     if reference == "/" * 9:
         reference = "./empty"
         Path(reference).mkdir()
-    refusal(check_corpus, reference, corpus)
+    error_of(check_corpus, reference, corpus)
 
 
 BAD = {
@@ -137,32 +137,32 @@ BAD = {
 
 
 @pytest.mark.parametrize("data", BAD)
-def test_a_file_that_is_not_text_is_refused_by_name_and_offset(corpus, data):
+def test_non_text_file_is_rejected_with_name_and_offset(corpus, data):
     path = write(corpus / "bad.txt", data)
-    said = refusal(check_corpus, "bad", corpus)
-    assert BAD[data] in said and str(path) in said
+    message = error_of(check_corpus, "bad", corpus)
+    assert BAD[data] in message and str(path) in message
     write(corpus / "folder" / "good.txt")
     write(corpus / "folder" / "later.txt", b"\x00" if data in (b"", b" \n\n", b"\xef\xbb\xbf") else data)
-    assert "later.txt" in refusal(check_corpus, "folder", corpus)
+    assert "later.txt" in error_of(check_corpus, "folder", corpus)
 
 
-def test_a_character_across_the_end_of_the_checked_beginning_is_no_error(corpus):
+def test_character_across_the_end_of_the_checked_part_is_accepted(corpus):
     write(corpus / "long.txt", ("x" * ((1 << 16) - 1) + "é" * 10).encode())
     assert check_corpus("long", corpus) == "long"
 
 
-def test_a_fault_beyond_the_checked_beginning_is_found_on_reading(corpus):
+def test_invalid_byte_beyond_the_checked_part_is_found_on_reading(corpus):
     write(corpus / "long.txt", b"x" * 100_000 + b"\xff")
-    assert "offset 100,000" in refusal(lambda: list(find_corpus("long", corpus).documents()))
+    assert "offset 100,000" in error_of(lambda: list(find_corpus("long", corpus).documents()))
 
 
-def test_a_byte_order_mark_is_dropped_and_nothing_else_changes(corpus):
+def test_byte_order_mark_is_dropped_and_nothing_else(corpus):
     text = "\r\nline\r\n\ttab \u2028 end  \n"
     write(corpus / "bom.txt", b"\xef\xbb\xbf" + text.encode())
     assert list(find_corpus("bom", corpus).documents()) == [text]
 
 
-def test_a_folder_is_a_document_for_each_text_file_sorted_at_any_depth(corpus):
+def test_folder_yields_a_document_per_text_file_sorted_at_any_depth(corpus):
     for name in ("b.txt", "a/z.md", "a/b.TXT", "c/d/e.txt", "a.txt"):
         write(corpus / "books" / name, name)
     write(corpus / "books" / "empty.txt", "")
@@ -173,7 +173,7 @@ def test_a_folder_is_a_document_for_each_text_file_sorted_at_any_depth(corpus):
     assert source.count() == 5
 
 
-def test_a_link_that_leads_back_or_nowhere_ends_there(corpus):
+def test_looping_and_broken_links_are_not_followed(corpus):
     write(corpus / "books" / "a.txt", "a")
     (corpus / "books" / "up").symlink_to(corpus)
     (corpus / "books" / "self").symlink_to("self")
@@ -183,9 +183,9 @@ def test_a_link_that_leads_back_or_nowhere_ends_there(corpus):
     assert list(find_corpus("books", corpus).documents()) == ["a", "linked", "linked"]
 
 
-def test_a_folder_without_text_is_refused(corpus):
+def test_folder_without_text_is_rejected(corpus):
     write(corpus / "pictures" / "a.png")
-    assert "no text files here" in refusal(check_corpus, "pictures", corpus)
+    assert "no text files here" in error_of(check_corpus, "pictures", corpus)
 
 
 def deny(monkeypatch, owner: object, name: str, below: Path) -> None:
@@ -200,39 +200,39 @@ def deny(monkeypatch, owner: object, name: str, below: Path) -> None:
     monkeypatch.setattr(owner, name, call)
 
 
-def test_a_file_that_the_system_will_not_read_is_one_clear_line(corpus, monkeypatch):
+def test_unreadable_file_is_a_one_line_error(corpus, monkeypatch):
     path = write(corpus / "secret.txt")
     deny(monkeypatch, Path, "open", corpus)
     for reference in ("secret", str(path)):
         source = find_corpus(reference, corpus)
         for call in (partial(check_corpus, reference, corpus), lambda it=source: list(it.documents()), source.digest):
-            assert refusal(call) == f"{path}: cannot be read: permission denied"
+            assert error_of(call) == f"{path}: cannot be read: permission denied"
 
 
-def test_a_folder_that_the_system_will_not_list_is_one_clear_line(corpus, monkeypatch):
+def test_unreadable_folder_is_a_one_line_error(corpus, monkeypatch):
     write(corpus / "books" / "a.txt")
     deny(monkeypatch, os, "scandir", corpus / "books")
-    assert refusal(check_corpus, "books", corpus) == f"{corpus / 'books'}: cannot be read: permission denied"
+    assert error_of(check_corpus, "books", corpus) == f"{corpus / 'books'}: cannot be read: permission denied"
     books = next(entry for entry in list_corpora(corpus) if entry.name == "books")
     assert books.description == "cannot be read: permission denied"
 
 
-def test_a_path_that_the_system_will_not_look_up_is_one_clear_line(corpus, monkeypatch):
+def test_path_without_permission_is_a_one_line_error(corpus, monkeypatch):
     write(corpus / "books" / "a.txt")
     deny(monkeypatch, Path, "stat", corpus / "books")
-    assert "permission denied" in refusal(check_corpus, "books", corpus)
+    assert "permission denied" in error_of(check_corpus, "books", corpus)
     books = next(entry for entry in list_corpora(corpus) if entry.name == "books")
     assert books.description == "cannot be read: permission denied"
 
 
-def test_a_file_that_vanishes_is_named(corpus):
+def test_vanished_file_is_named(corpus):
     path = write(corpus / "gone.txt")
     source = find_corpus("gone", corpus)
     path.unlink()
-    assert str(path) in refusal(lambda: list(source.documents()))
+    assert str(path) in error_of(lambda: list(source.documents()))
 
 
-def test_the_digest_follows_the_content_not_the_name(corpus):
+def test_digest_depends_on_content_not_name(corpus):
     write(corpus / "a.txt", "same")
     write(corpus / "b.txt", "same")
     write(corpus / "f" / "a.txt", "same")
@@ -245,7 +245,7 @@ def test_the_digest_follows_the_content_not_the_name(corpus):
     assert find_corpus("g", corpus).digest() != digest["g"]
 
 
-def test_adding_copies_a_file_and_the_texts_of_a_folder(corpus):
+def test_add_copies_a_file_or_the_text_files_of_a_folder(corpus):
     write(Path("book.txt"), "a book")
     write(Path("books/deep/a.txt"), "a")
     write(Path("books/b.md"), "b")
@@ -261,21 +261,21 @@ def test_adding_copies_a_file_and_the_texts_of_a_folder(corpus):
 @pytest.mark.parametrize(
     "name", ["../../x", "", ".", "..", ".hidden", "a/b", "a b", "a\nb", "-x", "x" * 101, "stories"]
 )
-def test_an_unsafe_or_bundled_name_is_refused(corpus, name):
+def test_unsafe_or_bundled_name_is_rejected(corpus, name):
     write(Path("book.txt"))
-    refusal(add_corpus, name, Path("book.txt"), corpus)
+    error_of(add_corpus, name, Path("book.txt"), corpus)
     assert list(corpus.iterdir()) == []
 
 
-def test_adding_never_replaces_and_leaves_nothing_half_done(corpus, monkeypatch):
+def test_add_never_overwrites_and_leaves_no_partial_copy(corpus, monkeypatch):
     write(Path("book.txt"), "new")
     write(corpus / "old.txt", "old")
     write(corpus / "folder" / "a.txt")
     for name in ("old", "old.txt", "folder"):
-        assert "already exists" in refusal(add_corpus, name, Path("book.txt"), corpus)
-    refusal(add_corpus, "x", Path("missing.txt"), corpus)
-    refusal(add_corpus, "x", write(Path("bad.txt"), b"\x00"), corpus)
-    refusal(add_corpus, "x", Path("/dev/null"), corpus)
+        assert "already exists" in error_of(add_corpus, name, Path("book.txt"), corpus)
+    error_of(add_corpus, "x", Path("missing.txt"), corpus)
+    error_of(add_corpus, "x", write(Path("bad.txt"), b"\x00"), corpus)
+    error_of(add_corpus, "x", Path("/dev/null"), corpus)
 
     def full(source, target):
         Path(target).write_bytes(b"half")
@@ -284,19 +284,19 @@ def test_adding_never_replaces_and_leaves_nothing_half_done(corpus, monkeypatch)
     monkeypatch.setattr("shutil.copyfile", full)
     write(Path("books/a.txt"))
     for path in ("book.txt", "books"):
-        assert "no space left" in refusal(add_corpus, "x", Path(path), corpus)
+        assert "no space left" in error_of(add_corpus, "x", Path(path), corpus)
     assert sorted(path.name for path in corpus.iterdir()) == ["folder", "old.txt"]
     assert (corpus / "old.txt").read_text() == "old"
 
 
-def test_the_cache_is_among_the_corpora_unless_moved(corpus, monkeypatch):
+def test_cache_is_in_the_corpus_folder_by_default(corpus, monkeypatch):
     assert cache_dir(corpus) == corpus / ".cache"
     assert cache_dir(Path("../corpus")).is_absolute()
     monkeypatch.setenv("GPT_TUI_CACHE", "elsewhere")
     assert cache_dir(corpus) == Path.cwd() / "elsewhere"
 
 
-def test_listing_corpora_loads_no_heavy_library(corpus):
+def test_listing_corpora_imports_no_heavy_library(corpus):
     code = (
         "import sys; from pathlib import Path; import tui_gpt.corpora as c;"
         "c.list_corpora(Path('.')); c.check_corpus('stories', Path('.')); c.CorpusEntry; c.Source; c.prepare;"

@@ -1,4 +1,4 @@
-"""The floor is exact: every story reads back as the choices that wrote it."""
+"""Generated stories: their exact probability, and the properties of the text."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def stories():
     return list(generate_stories(1.0, seed=7))
 
 
-def test_thousands_of_stories_read_back_with_the_same_probability_to_the_bit(stories):
+def test_thousands_of_stories_parse_with_the_same_probability_to_the_bit(stories):
     assert len(stories) > 2000
     assert [story_nats(story.text) for story in stories] == [story.nats for story in stories]
 
 
 @given(st.integers(0, 2**64))
-def test_no_choice_of_any_story_could_be_taken_for_another(seed):
+def test_every_choice_is_unambiguous(seed):
     writer = StrictWriter(random.Random(seed))
     story_grammar(writer)
     assert story_nats(writer.text) == writer.nats
 
 
 @given(st.integers(0, 2**32), st.data())
-def test_a_text_that_is_not_a_story_is_refused(seed, data):
+def test_text_that_is_not_a_story_is_rejected(seed, data):
     text = next(generate_stories(1e-6, seed)).text
     at = data.draw(st.integers(0, len(text)))
     for other in (text[:at] + "\x00" + text[at:], text[: min(at, len(text) - 1)], text + " "):
@@ -64,7 +64,7 @@ def test_a_text_that_is_not_a_story_is_refused(seed, data):
             story_nats(other)
 
 
-def test_probabilities_are_those_of_the_draws():
+def test_probabilities_match_the_draws():
     def grammar(interpreter: Interpreter) -> None:
         interpreter.literal("x")
         if interpreter.choose(("a", "b"), (3, 1)) == "a":
@@ -86,12 +86,12 @@ def test_probabilities_are_those_of_the_draws():
     )
 
 
-def test_the_same_seed_tells_the_same_stories_and_another_seed_others():
+def test_same_seed_generates_the_same_stories():
     assert list(generate_stories(0.01, 1)) == list(generate_stories(0.01, 1))
     assert list(generate_stories(0.01, 1)) != list(generate_stories(0.01, 2))
 
 
-def test_size_is_what_was_asked_for(stories):
+def test_size_is_as_requested(stories):
     assert 1e6 <= sum(len(story.text) for story in stories) < 1e6 + 1000
     assert all(story.text.isascii() for story in stories)
 
@@ -104,7 +104,7 @@ def test_stories_are_short_simple_and_of_low_entropy(stories):
     assert 20 < sum(story.nats for story in stories) / len(stories) < 30
 
 
-def test_one_hero_is_named_throughout_before_a_short_context_forgets(stories):
+def test_hero_is_named_within_every_short_context(stories):
     for story in stories:
         words = words_of(story.text)
         heard = [(place, word) for place, word in enumerate(words) if word in BOYS + GIRLS]
@@ -120,12 +120,12 @@ def test_pronouns_agree_with_the_hero(stories):
         assert not {"he", "him", "his"} & set(words) if hero in GIRLS else not {"she", "her"} & set(words)
 
 
-def test_articles_fit_the_word_that_follows(stories):
+def test_articles_agree_with_the_next_word(stories):
     for story in stories:
         assert not re.search(r"\b[Aa] [aeio]|\b[Aa]n [^aeio]|  ", story.text), story.text
 
 
-def test_stories_hardly_ever_repeat(stories):
+def test_stories_rarely_repeat(stories):
     assert len({story.text for story in stories}) > 0.999 * len(stories)
 
 
@@ -144,7 +144,7 @@ def make(corpus: Path, *arguments: str) -> dict:
     return json.loads(subprocess.run([*command, *arguments], capture_output=True, text=True, check=True).stdout)
 
 
-def test_stories_of_any_size_are_made_with_their_floor_and_found_by_their_name(tmp_path, monkeypatch):
+def test_stories_of_any_size_are_generated_with_their_floor(tmp_path, monkeypatch):
     monkeypatch.delenv("GPT_TUI_CACHE", raising=False)
     made = make(tmp_path / "corpus", "--megabytes", "0.2", "--seed", "5", "--tokenizer", "byte")
     assert made["name"] == "stories:0.2:5"
@@ -169,7 +169,7 @@ def test_stories_of_any_size_are_made_with_their_floor_and_found_by_their_name(t
 
 
 @pytest.mark.parametrize("name", ["stories:", "stories:0", "stories:x", "stories:1:x", "stories:1:2:3", "stories:-1"])
-def test_stories_of_no_size_are_refused(name, tmp_path):
+def test_stories_of_invalid_size_are_rejected(name, tmp_path):
     with pytest.raises(CorpusError, match="stories:MEGABYTES"):
         find_corpus(name, tmp_path)
 
@@ -202,7 +202,7 @@ class NGram:
             yield [tuple(words[at - length : at]) for length in range(min(self.order, at + 1))], words[at]
 
 
-def test_no_n_gram_model_falls_below_the_floor(stories):
+def test_n_gram_models_stay_above_the_floor(stories):
     """A model that has not seen them falls t nats below it, in all, with a chance of at most exp(-t): by Markov's
     inequality, since the mean of q / p under p is at most 1. With 20 nats of room that is one in 480 million.
     """

@@ -1,4 +1,4 @@
-"""A cut never changes a token, and chunks are the same ones however the text comes."""
+"""Chunking never changes a token and does not depend on how the text is read."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def encoding(name: str) -> tiktoken.Encoding:
 @pytest.mark.parametrize("name", PATTERNS)
 @settings(max_examples=300)
 @given(texts, st.integers(1, 60))
-def test_a_text_cut_anywhere_that_is_allowed_has_the_tokens_of_the_whole(name, text, after):
+def test_splitting_at_any_boundary_keeps_the_tokens(name, text, after):
     cuts = boundary_for_pattern(PATTERNS[name])
     assert cuts == "words"
     place = find_boundary(text, after, cuts)
@@ -61,7 +61,7 @@ def test_a_text_cut_anywhere_that_is_allowed_has_the_tokens_of_the_whole(name, t
 
 
 @pytest.mark.parametrize("pattern", [r"\S+ \S+|\s", r"[\s\S]{1,9}", r" ?\p{L}+ |\s+", r"\w+|\W+", r"a:b|\s+"])
-def test_a_pattern_that_may_go_over_a_blank_leaves_documents_whole(pattern):
+def test_documents_are_not_split_for_unknown_patterns(pattern):
     assert boundary_for_pattern(pattern) == "never"
     assert find_boundary("one two three", 1, "never") is None
 
@@ -83,7 +83,7 @@ steps = st.lists(st.integers(1, 40), min_size=1, max_size=4)
 
 @pytest.mark.parametrize("cuts", ["anywhere", "words", "never"])
 @given(documents, steps, steps, st.integers(1, 40))
-def test_chunks_hold_all_documents_and_do_not_depend_on_how_text_comes(cuts, documents, one, other, size):
+def test_chunks_contain_all_documents_and_do_not_depend_on_pieces(cuts, documents, one, other, size):
     found = list(chunks(pieces(documents, one), cuts, size))
     assert found == list(chunks(pieces(documents, other), cuts, size))
     joined = "".join("\0".join(chunk.texts) + "\0" * chunk.ends for chunk in found)
@@ -92,14 +92,14 @@ def test_chunks_hold_all_documents_and_do_not_depend_on_how_text_comes(cuts, doc
         assert max(sum(map(len, chunk.texts)) for chunk in found) <= size
 
 
-def test_chunks_are_about_as_long_as_asked():
+def test_chunks_have_about_the_requested_size():
     found = list(chunks([Piece("four five\nsix " * 1000, True, "")], "words", 100))
     assert len(found) > 100 and max(len(chunk.texts[0]) for chunk in found) < 110
     assert [chunk.ends for chunk in found] == [False] * (len(found) - 1) + [True]
     assert list(chunks([Piece("x" * 1000, True, "")], "words", 100)) == [Chunk(["x" * 1000], True)]
 
 
-def test_an_endless_word_is_refused_where_it_stands(monkeypatch):
+def test_endless_word_is_rejected_with_its_origin(monkeypatch):
     monkeypatch.setattr(chunking, "LONGEST_WORD", 1000)
     endless = (Piece("x" * 100, n == 0, "log.txt") for n in range(50))
     with pytest.raises(CorpusError, match=r"log\.txt: not text: 1,000 characters without a blank"):

@@ -1,4 +1,4 @@
-"""What is said of tokenizers is true of the text."""
+"""Comparison of tokenizers on a corpus."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def corpus(tmp_path, monkeypatch):
     return tmp_path / "corpus"
 
 
-def test_each_tokenizer_is_measured_on_the_text(corpus):
+def test_statistics_match_the_text(corpus):
     text = (corpus / "book.txt").read_text()
     found = compare_tokenizers("book", ["char", "byte", "bpe:300"], corpus, lambda *_: None)
     char, byte, bpe = found
@@ -35,20 +35,20 @@ def test_each_tokenizer_is_measured_on_the_text(corpus):
     assert bpe.longest[0] in text and len(bpe.longest[0]) > 2
 
 
-def test_tokenizers_that_were_trained_for_it_are_kept(corpus, monkeypatch):
+def test_trained_tokenizers_are_cached(corpus, monkeypatch):
     compare_tokenizers("book", ["bpe:300"], corpus, lambda *_: None)
     monkeypatch.setattr("tui_gpt.corpora.tokenizers.tokenizer_cache.make_tokenizer", None)
     assert compare_tokenizers("book", ["bpe:300"], corpus, lambda *_: None)[0].vocab_size <= 300
 
 
-def test_what_cannot_be_compared_is_refused(corpus):
+def test_invalid_comparisons_are_rejected(corpus):
     (corpus / "blank.txt").write_text(" \n ")
     for name, spec in (("book", "words"), ("blank", "byte"), ("missing", "byte")):
         with pytest.raises(CorpusError):
             compare_tokenizers(name, [spec], corpus, lambda *_: None)
 
 
-def test_the_command_prints_a_row_and_a_bar_for_each_or_json(corpus):
+def test_command_prints_a_row_and_a_bar_per_tokenizer_or_json(corpus):
     arguments = ["--workspace", str(corpus.parent), "compare-tokenizers", "book"]
     done = CliRunner().invoke(corpus_command, [*arguments, "--tokenizers", "byte, bpe:300"])
     assert done.exit_code == 0, done.output

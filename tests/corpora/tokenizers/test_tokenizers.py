@@ -1,4 +1,4 @@
-"""Text survives every tokenizer, and what we save is what anybody's tools read."""
+"""Tokenizers: round trips, and agreement with the tokenizers library and tiktoken."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def foreign(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
 
 @pytest.mark.parametrize("spec", ["byte", "bpe:257", "bpe:600"])
 @given(st.one_of(anything, spaced))
-def test_any_text_survives_a_byte_level_tokenizer(spec, text):
+def test_byte_level_tokenizer_round_trips_any_text(spec, text):
     ids = tokenizer(spec).encode(text)
     assert tokenizer(spec).decode(ids.tolist()) == text
     assert tokenizer(spec).byte_lengths[ids].sum() == len(text.encode())
@@ -58,7 +58,7 @@ def test_tokens_equal_those_of_the_tokenizers_library(text):
     )
 
 
-def test_the_end_of_text_cannot_be_written_in_the_text():
+def test_end_of_text_is_not_parsed_from_text():
     for spec in ("byte", "bpe:600", "char"):
         ids = tokenizer(spec).encode("a<|endoftext|>b")
         assert tokenizer(spec).end_of_text not in ids
@@ -66,20 +66,20 @@ def test_the_end_of_text_cannot_be_written_in_the_text():
 
 
 @pytest.mark.parametrize(("spec", "size"), [("byte", 257), ("bpe:257", 257), ("bpe:600", 600)])
-def test_the_vocabulary_counts_bytes_merges_and_the_end_of_text(spec, size):
+def test_vocabulary_size_includes_bytes_merges_and_end_of_text(spec, size):
     assert tokenizer(spec).vocab_size == size
     assert tokenizer(spec).end_of_text == size - 1
     assert tokenizer(spec).token_bytes[size - 1] == b""
     assert foreign(tokenizer(spec)).get_vocab_size() == size
 
 
-def test_a_short_text_gives_fewer_tokens_than_asked_for():
+def test_short_text_yields_a_smaller_vocabulary():
     small = make_tokenizer("bpe:5000", ["aaab aaab"], quiet)
     assert 257 < small.vocab_size < 300
     assert small.decode(small.encode("aaab é").tolist()) == "aaab é"
 
 
-def test_merges_recovered_from_ranks_are_those_that_were_trained():
+def test_merges_derived_from_ranks_equal_the_trained_ones():
     trained = tokenizer("bpe:600")
     model = json.loads(trained.to_json())["model"]
     names = bytes_to_unicode()
@@ -91,7 +91,7 @@ def test_merges_recovered_from_ranks_are_those_that_were_trained():
 
 
 @pytest.mark.parametrize("spec", ["byte", "bpe:600", "char"])
-def test_a_saved_tokenizer_is_the_same_one(spec, tmp_path):
+def test_saved_tokenizer_round_trips(spec, tmp_path):
     path = tmp_path / "tokenizer.json"
     path.write_bytes(tokenizer(spec).to_json())
     loaded = load_tokenizer(path)
@@ -105,23 +105,23 @@ def test_a_saved_tokenizer_is_the_same_one(spec, tmp_path):
     assert foreign(loaded).decode(loaded.encode(text).tolist()) == text
 
 
-def test_half_a_character_decodes_to_a_replacement_and_its_bytes_are_kept():
+def test_partial_character_decodes_to_a_replacement():
     ids = tokenizer("byte").encode("é").tolist()
     assert tokenizer("byte").decode(ids[:1]) == "\ufffd"
     assert tokenizer("byte").decode_bytes(ids[:1]) == b"\xc3"
 
 
-def test_half_a_surrogate_pair_from_the_shell_is_replaced():
+def test_lone_surrogate_is_replaced():
     assert tokenizer("byte").decode(tokenizer("byte").encode("a\udc80b").tolist()) == "a\ufffdb"
 
 
 @pytest.mark.parametrize("character", ["ß", "\udc80", "\U0010ffff"])
-def test_an_unknown_character_is_named(character):
+def test_unknown_character_is_named(character):
     with pytest.raises(CorpusError, match=f"U\\+{ord(character):04X}"):
         tokenizer("char").encode("a" + character)
 
 
-def test_characters_are_one_token_each():
+def test_char_tokenizer_has_one_token_per_character():
     text = "Once, 日本\n🙂"
     ids = tokenizer("char").encode(text)
     assert len(ids) == len(text) and tokenizer("char").decode(ids.tolist()) == text
@@ -132,13 +132,13 @@ def test_characters_are_one_token_each():
 @pytest.mark.parametrize(
     "spec", ["bpe", "bpe:", "bpe:256", "bpe:1k", "bpe:-5", "bpe:99999999999", "gpt", "words", "missing.json", "/"]
 )
-def test_a_tokenizer_that_cannot_be_made_is_refused_in_one_line(spec):
+def test_invalid_tokenizer_name_is_a_one_line_error(spec):
     with pytest.raises(CorpusError) as caught:
         check_tokenizer(spec)
     assert "\n" not in str(caught.value) and caught.value.do
 
 
-def test_gpt2_out_of_reach_says_what_to_do(monkeypatch, tmp_path):
+def test_unreachable_gpt2_vocabulary_is_reported_with_what_to_do(monkeypatch, tmp_path):
     import tiktoken
 
     def unreachable(name: str) -> None:
@@ -164,7 +164,7 @@ def elsewhere(kind: str) -> tuple[tiktoken.Encoding, Tokenizer]:
 
 @pytest.mark.parametrize("kind", ["gap", "among"])
 @given(st.one_of(anything, spaced))
-def test_tiktokens_encodings_keep_their_ids_for_us_and_for_whoever_reads_our_file(kind, text):
+def test_tiktoken_ids_are_kept_here_and_in_the_saved_file(kind, text):
     encoding, ours = elsewhere(kind)
     ids = encoding.encode(text, disallowed_special=())
     assert ours.encode(text).tolist() == ids and ours.decode(ids) == text
@@ -173,7 +173,7 @@ def test_tiktokens_encodings_keep_their_ids_for_us_and_for_whoever_reads_our_fil
         assert foreign(ours).encode(text).ids == ids
 
 
-def test_a_download_that_stalls_ends_with_what_to_do(monkeypatch):
+def test_stalled_vocabulary_download_is_reported_with_what_to_do(monkeypatch):
     monkeypatch.setattr("tui_gpt.corpora.tokenizers.build.FETCH_SECONDS", (0.2, 0.2))
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/vocab.bpe"
@@ -184,7 +184,7 @@ def test_a_download_that_stalls_ends_with_what_to_do(monkeypatch):
     assert tiktoken.load.read_file is own
 
 
-def test_trained_merges_are_those_of_the_library_on_whole_documents():
+def test_trained_merges_equal_those_of_the_library_on_whole_documents():
     from tokenizers import models, pre_tokenizers, trainers
 
     documents = ["".join(TEXT[:40]), *TEXT[40:], *MIXED]
@@ -200,7 +200,7 @@ def test_trained_merges_are_those_of_the_library_on_whole_documents():
     assert ours["merges"] == json.loads(plain.to_str())["model"]["merges"]
 
 
-def test_a_vocabulary_is_learned_from_all_of_a_text_or_evenly_from_a_large_one(monkeypatch):
+def test_vocabulary_is_trained_on_all_text_or_an_even_sample(monkeypatch):
     monkeypatch.setattr("tui_gpt.corpora.tokenizers.build.BPE_CHARACTERS", 1000)
     texts = [f"{word} " * 10 for word in ("one", "two", "three", "four")]
     sampled = make_tokenizer("bpe:300", texts, quiet, 1500)
@@ -209,7 +209,7 @@ def test_a_vocabulary_is_learned_from_all_of_a_text_or_evenly_from_a_large_one(m
 
 
 @given(st.lists(st.one_of(anything, spaced), min_size=1, max_size=5), st.booleans())
-def test_documents_encoded_together_are_those_encoded_alone_with_ends_between(texts, ends):
+def test_encoding_documents_together_equals_encoding_them_separately(texts, ends):
     for spec in ("byte", "bpe:600"):
         made = tokenizer(spec)
         expected: list[int] = []
@@ -241,7 +241,7 @@ def others() -> tokenizers.Tokenizer:
     return other
 
 
-def test_a_tokenizer_from_elsewhere_gives_its_own_tokens():
+def test_foreign_tokenizer_yields_its_own_tokens():
     other = others()
     read = parse_tokenizer(other.to_str().encode())
     assert read.end_of_text == 0 and read.vocab_size == 500
@@ -278,7 +278,7 @@ def changed(change) -> bytes:
         changed(lambda raw: raw["pre_tokenizer"].update(add_prefix_space=True)),
     ],
 )
-def test_a_foreign_or_damaged_tokenizer_is_refused_by_name(data, tmp_path):
+def test_unsupported_or_damaged_tokenizer_is_rejected(data, tmp_path):
     path = tmp_path / "tokenizer.json"
     path.write_bytes(data)
     with pytest.raises(CorpusError) as caught:
@@ -286,12 +286,12 @@ def test_a_foreign_or_damaged_tokenizer_is_refused_by_name(data, tmp_path):
     assert caught.value.where == str(path) and "\n" not in str(caught.value)
 
 
-def test_a_missing_tokenizer_is_named(tmp_path):
+def test_missing_tokenizer_is_named(tmp_path):
     with pytest.raises(CorpusError, match="no such file"):
         load_tokenizer(tmp_path / "tokenizer.json")
 
 
-def test_a_pattern_that_does_not_compile_is_refused_before_a_run(tmp_path):
+def test_invalid_pattern_is_rejected_before_a_run(tmp_path):
     path = tmp_path / "tokenizer.json"
     raw = json.loads(others().to_str())
     raw["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(unclosed"

@@ -1,1 +1,3 @@
-"""The subcommands of `gpt-tui`, one module for each group of them; `cli.root` imports each when it is used."""
+"""The subcommands of `gpt-tui`, one module for each group; `cli.root` imports a module when one of its commands is
+used.
+"""

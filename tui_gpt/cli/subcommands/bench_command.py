@@ -55,9 +55,9 @@ def bench_command(
             entry,
             *([settings, corpus_dir] if find_batch else [settings, corpus_dir, str(workspace.path), steps or 0]),
             kind=BatchSearch if find_batch else Bench,
-            mistake=RunError,
+            error_type=RunError,
             where="bench",
-            say=lambda phase: progress(phase, None),
+            on_phase=lambda phase: progress(phase, None),
         )
     if as_json:
         print_json(measured)

@@ -1,4 +1,4 @@
-"""`gpt-tui corpus …`: the texts there are, what is done to them, and their tokens."""
+"""`gpt-tui corpus …`: list, fetch, clean, generate and prepare corpora."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tui_gpt.corpora.sources.source import Floor, Folder, Stories
 @click.group("corpus")
 @workspace_option
 def corpus_command() -> None:
-    """The texts there are, and their tokens."""
+    """List, fetch, clean, generate and prepare corpora."""
 
 
 @command("list")
 @json_option
 def list_command(workspace: Workspace, as_json: bool) -> None:
-    """Bundled corpora, names that can be had, and what is in corpus/."""
+    """List the bundled corpora, those that can be fetched, and those in corpus/."""
     entries = list_corpora(workspace.corpus)
     if as_json:
         print_json(entries)
@@ -40,7 +40,7 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
     for entry in entries:
         if entry.kind != "absent":
             click.echo(f"{entry.name:<{width}}  {entry.kind:<8}  {_size(entry.size_bytes):>8}  {entry.description}")
-    click.echo("\nTo be had with gpt-tui corpus fetch NAME:\n")
+    click.echo("\nAvailable with gpt-tui corpus fetch NAME:\n")
     for entry in entries:
         if entry.kind == "absent":
             click.echo(f"{entry.name:<{width}}  {_size(entry.size_bytes):>8}  {entry.description}; {entry.licence}")
@@ -52,7 +52,7 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
 @click.argument("corpus", metavar="NAME|PATH")
 @json_option
 def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
-    """Size, documents and the beginning of a corpus."""
+    """Show the size and the beginning of a corpus."""
     source = find_corpus(resolve_corpus_path(corpus), workspace.corpus)
     with progress_reporter() as progress:
         source.materialize(progress)
@@ -70,7 +70,7 @@ def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
         "preview": "\n\n".join(source.beginning(400)),
     }
     if isinstance(source, Stories):
-        facts |= _whole_floor(source.floor())
+        facts |= _corpus_floor(source.floor())
     manifest = source.manifest if isinstance(source, Folder) else None
     if manifest is not None:
         facts |= {"made": manifest.made, "licence": manifest.licence, "source": manifest.source}
@@ -79,7 +79,7 @@ def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
         return
     click.echo(f"{source.name}: {source.description}")
     if manifest is not None:
-        click.echo(f"{manifest.made} from {manifest.source or 'a file'}; licence: {manifest.licence or 'not known'}")
+        click.echo(f"{manifest.made} from {manifest.source or 'a file'}; licence: {manifest.licence or 'unknown'}")
     click.echo(f"{_documents(documents)}, {characters:,} characters, {size:,} bytes")
     if isinstance(source, Stories):
         click.echo(_floor_line(source.floor()))
@@ -93,10 +93,10 @@ def _documents(count: int) -> str:
 @command("add")
 @click.argument("name")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--column", default="", help="Column of .jsonl, .csv or .parquet that holds the text.")
+@click.option("--column", default="", help="Text column of .jsonl, .csv or .parquet files.")
 @json_option
 def add_command(workspace: Workspace, name: str, path: Path, column: str, as_json: bool) -> None:
-    """Copy a text file or a folder of them into corpus/ under a name."""
+    """Copy a text file, or a folder of text files, to corpus/NAME."""
     target = add_corpus(name, path, workspace.corpus, column)
     if as_json:
         print_json({"name": name, "path": str(target)})
@@ -107,10 +107,12 @@ def add_command(workspace: Workspace, name: str, path: Path, column: str, as_jso
 @command("prepare")
 @click.argument("corpus", metavar="NAME|PATH")
 @click.option("--tokenizer", default="bpe:1024", show_default=True, help="char, byte, bpe:N, gpt2 or a tokenizer.json.")
-@click.option("--val-fraction", type=float, default=0.1, show_default=True, help="Share kept for validation.")
+@click.option(
+    "--val-fraction", type=float, default=0.1, show_default=True, help="Fraction of the tokens held out for validation."
+)
 @json_option
 def prepare_command(workspace: Workspace, corpus: str, tokenizer: str, val_fraction: float, as_json: bool) -> None:
-    """Tokenise a corpus into shards, which training then finds ready."""
+    """Tokenise a corpus and split it for training."""
     data = DataConfig(
         corpus=check_corpus(resolve_corpus_path(corpus), workspace.corpus),
         tokenizer=check_tokenizer(tokenizer),
@@ -123,69 +125,69 @@ def prepare_command(workspace: Workspace, corpus: str, tokenizer: str, val_fract
         print_json(msgspec.to_builtins(info) | {"tokens": info.tokens, "path": str(shards.path)} | _floor(info))
         return
     click.echo(
-        f"{info.name}: {info.tokens:,} tokens ({info.train_tokens:,} to train on, {info.val_tokens:,} to validate),"
+        f"{info.name}: {info.tokens:,} tokens ({info.train_tokens:,} training, {info.val_tokens:,} validation),"
         f" {_documents(info.documents)}, vocabulary {info.vocab_size:,}"
     )
     if info.floor_nats is not None:
-        click.echo(f"floor on the validation documents: {_in_words(_floor(info))}")
+        click.echo(f"lowest possible validation loss: {_format_floor(_floor(info))}")
 
 
 def _floor(info: ShardsInfo) -> dict[str, float]:
-    """What no model does better than on average, on the validation documents, where the text's entropy is known."""
+    """Return the lowest possible loss on the validation documents, empty if the text's entropy is not known."""
     if info.floor_nats is None or info.floor_loss is None or info.floor_bits_per_byte is None:
         return {}
     return {
-        "floor_nats_per_character": info.floor_nats / info.val_bytes,  # what has a floor is ASCII
+        "floor_nats_per_character": info.floor_nats / info.val_bytes,  # generated text is ASCII
         "floor_nats_per_token": info.floor_loss,
         "floor_bits_per_byte": info.floor_bits_per_byte,
     }
 
 
-def _in_words(floor: dict[str, float]) -> str:
+def _format_floor(floor: dict[str, float]) -> str:
     return ", ".join(f"{value:.4f} {key.removeprefix('floor_').replace('_', ' ')}" for key, value in floor.items())
 
 
 @command("make")
 @click.argument("generator", type=click.Choice(["stories"]))
 @click.option(
-    "--megabytes", type=click.FloatRange(0.001, 999_999), default=2.0, show_default=True, help="Of 10⁶ bytes."
+    "--megabytes", type=click.FloatRange(0.001, 999_999), default=2.0, show_default=True, help="Size, in 10⁶ bytes."
 )
 @click.option("--seed", type=click.IntRange(0, 999_999_999), default=1, show_default=True)
-@click.option("--tokenizer", help="Prepare them with it too, and say the floor in nats per token.")
+@click.option("--tokenizer", help="Also prepare them with this tokenizer, and print the lowest loss per token.")
 @json_option
 def make_command(
     workspace: Workspace, generator: str, megabytes: float, seed: int, tokenizer: str | None, as_json: bool
 ) -> None:
-    """Write stories whose exact probability is known, and with it the loss that no model can go below."""
+    """Generate stories of known entropy, which gives the lowest loss that any model can reach."""
     name = f"{generator}:{megabytes:.6f}".rstrip("0").rstrip(".") + f":{seed}"
     source = find_corpus(name, workspace.corpus)
-    assert isinstance(source, Stories)  # its name says so
+    assert isinstance(source, Stories)  # by its name
     with progress_reporter() as progress:
         source.materialize(progress)
-        whole = source.floor()
+        floor = source.floor()
         facts: dict[str, Any] = {
             "name": name,
             "path": str(source.path),
-            "documents": whole.documents,
-            "characters": whole.characters,
+            "documents": floor.documents,
+            "characters": floor.characters,
         }
-        facts |= _whole_floor(whole)
-        floor: dict[str, float] = {}
+        facts |= _corpus_floor(floor)
+        validation_floor: dict[str, float] = {}
         if tokenizer:
             data = DataConfig(corpus=name, tokenizer=check_tokenizer(tokenizer))
-            floor = _floor(prepare(data, workspace.corpus, progress).info)
+            validation_floor = _floor(prepare(data, workspace.corpus, progress).info)
     if as_json:
-        print_json(facts | floor)
+        print_json(facts | validation_floor)
         return
     click.echo(
-        f"{name}: {whole.documents:,} stories, {whole.characters:,} characters; train on them with --corpus {name}"
+        f"{name}: {floor.documents:,} stories, {floor.characters:,} characters; train on them with --corpus {name}"
     )
-    click.echo(_floor_line(whole))
-    if floor:
-        click.echo(f"floor on the validation documents: {_in_words(floor)}")
+    click.echo(_floor_line(floor))
+    if validation_floor:
+        click.echo(f"lowest possible validation loss: {_format_floor(validation_floor)}")
 
 
-def _whole_floor(floor: Floor) -> dict[str, float]:
+def _corpus_floor(floor: Floor) -> dict[str, float]:
     return {
         "nats": floor.nats,
         "nats_per_character": floor.nats_per_character,
@@ -194,15 +196,15 @@ def _whole_floor(floor: Floor) -> dict[str, float]:
 
 
 def _floor_line(floor: Floor) -> str:
-    return f"floor: {floor.nats_per_character:.4f} nats per character, {floor.bits_per_byte:.4f} bits per byte"
+    return f"entropy: {floor.nats_per_character:.4f} nats per character, {floor.bits_per_byte:.4f} bits per byte"
 
 
 @command("fetch")
 @click.argument("name")
-@click.option("--megabytes", type=click.FloatRange(min=0, min_open=True), help="Of a set of many files, this much.")
+@click.option("--megabytes", type=click.FloatRange(min=0, min_open=True), help="How much of a large corpus to fetch.")
 @json_option
 def fetch_command(workspace: Workspace, name: str, megabytes: float | None, as_json: bool) -> None:
-    """Bring a corpus of the registry, books of Project Gutenberg or a set of the hub to this machine."""
+    """Download a known corpus, books of Project Gutenberg or a dataset of the Hugging Face hub."""
     from tui_gpt.corpora.sources.fetching import fetch, plan_fetch
 
     plan = plan_fetch(name, megabytes)
@@ -222,7 +224,7 @@ def fetch_command(workspace: Workspace, name: str, megabytes: float | None, as_j
             }
         )
     else:
-        click.echo(f"{folder} holds {_size(source.size_bytes())}; train on it with --corpus {name}")
+        click.echo(f"fetched {_size(source.size_bytes())} to {folder}; train on it with --corpus {name}")
 
 
 _STEPS = "\b\nSteps:\n" + "\n".join(f"  {step:<10} {what}" for step, what in STEPS.items())
@@ -230,14 +232,14 @@ _STEPS = "\b\nSteps:\n" + "\n".join(f"  {step:<10} {what}" for step, what in STE
 
 @command("clean", epilog=_STEPS)
 @click.argument("corpus", metavar="NAME|PATH")
-@click.option("--steps", help="Those to take, with commas between them; all but overlap unless told.")
-@click.option("--name", default="", help="What the clean corpus is called (default: NAME-clean).")
+@click.option("--steps", help="Steps to run, separated by commas (default: all but overlap).")
+@click.option("--name", default="", help="Name of the clean copy (default: NAME-clean).")
 @json_option
 def clean_command(workspace: Workspace, corpus: str, steps: str | None, name: str, as_json: bool) -> None:
-    """Make a clean corpus of one that is not, with a report of what was mended and left out."""
-    taken = DEFAULT_STEPS if steps is None else check_steps(steps)
+    """Make a clean copy of a corpus, with a report of what was changed and left out."""
+    chosen = DEFAULT_STEPS if steps is None else check_steps(steps)
     with progress_reporter() as progress:
-        report = clean(resolve_corpus_path(corpus), workspace.corpus, progress, taken, name)
+        report = clean(resolve_corpus_path(corpus), workspace.corpus, progress, chosen, name)
     _print_report(report, as_json)
 
 
@@ -245,7 +247,7 @@ def clean_command(workspace: Workspace, corpus: str, steps: str | None, name: st
 @click.argument("corpus", metavar="NAME|PATH")
 @json_option
 def report_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
-    """What was done to a cleaned corpus, or what cleaning would do to another."""
+    """Show the report of a cleaned corpus, or what cleaning would do to another."""
     with progress_reporter() as progress:
         report = report_on(resolve_corpus_path(corpus), workspace.corpus, progress)
     _print_report(report, as_json)
@@ -257,26 +259,26 @@ def _print_report(report: Report, as_json: bool) -> None:
         return
     click.echo(
         f"{report.source}: {report.documents_before:,} documents of {report.characters_before:,} characters;"
-        f" clean: {report.documents_after:,} of {report.characters_after:,}"
+        f" after cleaning: {report.documents_after:,} of {report.characters_after:,}"
     )
     for kind, count in report.files_left_out.items():
-        click.echo(f"files left out: {count:,} {kind}")
+        click.echo(f"files skipped: {count:,} {kind}")
     for encoding, count in report.encodings.items():
         if encoding != "utf-8":
-            click.echo(f"files in {encoding}: {count:,}")
+            click.echo(f"files converted from {encoding}: {count:,}")
     for step in report.steps:
-        counts = {"changed": step.changed, "left out": step.removed, "found": step.found}
-        said = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing"
-        click.echo(f"\n{step.step:<10} {said}")
+        counts = {"changed": step.changed, "dropped": step.removed, "found": step.found}
+        summary = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing"
+        click.echo(f"\n{step.step:<10} {summary}")
         for example in step.examples:
-            now = f" → {example.now!r}" if example.now else ""
-            click.echo(f"{'':<10} {example.where}: {example.what!r}{now}")
+            after = f" → {example.now!r}" if example.now else ""
+            click.echo(f"{'':<10} {example.where}: {example.what!r}{after}")
     if report.written:
         click.echo(f"\n{report.written}; train on it with --corpus {Path(report.written).name}")
 
 
 def _size(size_bytes: int) -> str:
-    """In the units of 1,000 in which the world's files are listed."""
+    """Return a size in decimal units."""
     for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size_bytes >= step:
             return f"{size_bytes / step:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""`gpt-tui doctor`: what the machine has, what is missing, and a training run that proves the installation."""
+"""`gpt-tui doctor`: show the machine's hardware and software, what is missing, and test the installation with a run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tui_gpt.cli.options import Workspace, command, json_option, print_json
 from tui_gpt.errors import UserError
 from tui_gpt.run.folder import RunFolder
 
-PROOF_STEPS = 20
+TEST_STEPS = 20
 MARKS = {"ok": "✓", "note": "·", "warning": "!", "error": "✗"}
 
 
 @dataclass
 class Finding:
-    """One line: what was looked at, what was found, what to do about it."""
+    """A line of the report: what was checked, the result, and what to do about it."""
 
     level: Literal["ok", "note", "warning", "error"]
     what: str
@@ -38,9 +38,9 @@ class Finding:
 @command("doctor")
 @json_option
 def doctor_command(workspace: Workspace, as_json: bool) -> None:
-    """Check this machine, and train 20 steps to prove the installation. Exit 1 when something is broken."""
+    """Check this machine and train 20 steps to test the installation. Exit 1 if something is broken."""
     findings: list[Finding] = []
-    for finding in [*_checks(workspace), *_proof()]:
+    for finding in [*_checks(workspace), *_test_run()]:
         findings.append(finding)
         if not as_json:
             click.secho(f"{MARKS[finding.level]} {finding.what:<12} ", nl=False, fg=_colour(finding.level))
@@ -57,7 +57,7 @@ def _colour(level: str) -> str:
 def _checks(workspace: Workspace) -> Iterator[Finding]:
     host = hardware.host()
     yield Finding("ok", "Python", f"{platform.python_version()} on {host.system}")
-    memory = f"{host.memory_free_bytes / 2**30:.0f} of {host.memory_bytes / 2**30:.0f} GiB memory free"
+    memory = f"{host.memory_free_bytes / 2**30:.0f} of {host.memory_bytes / 2**30:.0f} GiB of memory free"
     yield Finding("ok", "CPU", f"{host.cpu}, {host.cores} cores, {memory}")
     yield Finding("ok", "PyTorch", metadata.version("torch"))
     yield from _gpus()
@@ -69,15 +69,15 @@ def _checks(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _gpus() -> Iterator[Finding]:
-    cards = hardware.gpus()
-    for card in cards:
-        free = f"{card.memory_free_bytes / 2**30:.0f} of {card.memory_total_bytes / 2**30:.0f} GiB free"
-        known = "" if hardware.peak_flops(card.name, "bf16") else "; its peak rate is not known here, so no MFU"
-        yield Finding("ok", "GPU", f"cuda:{card.index} {card.name}, {free}, {card.uuid}{known}")
-    if not cards:
-        yield Finding("note", "GPU", "no NVIDIA card or driver: runs compute on the CPU (or Apple's GPU)")
+    gpus = hardware.gpus()
+    for gpu in gpus:
+        free = f"{gpu.memory_free_bytes / 2**30:.0f} of {gpu.memory_total_bytes / 2**30:.0f} GiB free"
+        note = "" if hardware.peak_flops(gpu.name, "bf16") else "; unknown peak FLOP/s, so no MFU"
+        yield Finding("ok", "GPU", f"cuda:{gpu.index} {gpu.name}, {free}, {gpu.uuid}{note}")
+    if not gpus:
+        yield Finding("note", "GPU", "no NVIDIA GPU or driver; runs use the CPU (or Apple's GPU)")
     elif "+cpu" in metadata.version("torch"):
-        yield Finding("warning", "PyTorch", "is a build without CUDA", "Install the CUDA build: https://pytorch.org")
+        yield Finding("warning", "PyTorch", "built without CUDA", "Install the CUDA build: https://pytorch.org")
 
 
 def _compiler() -> Finding:
@@ -85,35 +85,36 @@ def _compiler() -> Finding:
     triton = importlib.util.find_spec("triton") is not None
     if hardware.gpus() and not (compiler and triton):
         missing = "Triton" if compiler else "a C compiler"
-        return Finding("warning", "compile", f"{missing} is missing: no torch.compile, slower", f"Install {missing}")
-    return Finding("ok", "compile", f"C compiler {compiler or 'absent'}, Triton {'present' if triton else 'absent'}")
+        hint = f"Install {missing}"
+        return Finding("warning", "compile", f"{missing} is missing, so torch.compile is off and training slower", hint)
+    return Finding("ok", "compile", f"C compiler: {compiler or 'none'}, Triton: {'yes' if triton else 'no'}")
 
 
 def _disk(workspace: Workspace) -> Finding:
-    place = next(path for path in (workspace.runs, *workspace.runs.parents) if path.exists())
-    if not os.access(place, os.W_OK):
-        return Finding("error", "disk", f"{place} cannot be written", "Choose another place with --workspace")
-    free = shutil.disk_usage(place).free / 2**30
+    folder = next(path for path in (workspace.runs, *workspace.runs.parents) if path.exists())
+    if not os.access(folder, os.W_OK):
+        return Finding("error", "disk", f"no write access to {folder}", "Choose another folder with --workspace")
+    free = shutil.disk_usage(folder).free / 2**30
     level: Literal["ok", "warning"] = "warning" if free < 2 else "ok"
-    return Finding(level, "disk", f"{free:.0f} GiB free in {place}", "Full checkpoints need room" if free < 2 else "")
+    return Finding(level, "disk", f"{free:.0f} GiB free in {folder}", "Free some space" if free < 2 else "")
 
 
 def _logout() -> Finding:
     match hardware.logout_kills_processes():
         case "no":
-            return Finding("ok", "logout", "a detached run outlives the login session")
+            return Finding("ok", "logout", "detached runs survive the end of the login session")
         case "yes":
             return Finding(
                 "warning",
                 "logout",
-                "systemd ends your processes, a detached run too, when you log out (KillUserProcesses=yes)",
-                "loginctl enable-linger",
+                "systemd kills your processes when you log out, detached runs too (KillUserProcesses=yes)",
+                "Run loginctl enable-linger",
             )
     return Finding(
         "note",
         "logout",
-        "could not ask systemd whether it ends your processes when you log out",
-        "loginctl enable-linger makes sure that it does not",
+        "cannot tell whether systemd kills your processes when you log out",
+        "Run loginctl enable-linger to prevent it",
     )
 
 
@@ -129,41 +130,41 @@ def _terminal() -> Finding:
 def _gpt2_tokenizer(workspace: Workspace) -> Finding:
     from tui_gpt.corpora import cache_dir
 
-    kept = (cache_dir(workspace.corpus) / "tokenizers" / "gpt2.json").exists()
-    if kept or os.environ.get("TIKTOKEN_CACHE_DIR"):
-        return Finding("ok", "gpt2", "the gpt2 tokenizer is at hand")
+    cached = (cache_dir(workspace.corpus) / "tokenizers" / "gpt2.json").exists()
+    if cached or os.environ.get("TIKTOKEN_CACHE_DIR"):
+        return Finding("ok", "gpt2", "the gpt2 tokenizer is cached")
     return Finding(
-        "note", "gpt2", "the gpt2 tokenizer is downloaded once, on first use; char, byte and bpe:N need none"
+        "note", "gpt2", "the gpt2 tokenizer is downloaded on first use; char, byte and bpe:N need no download"
     )
 
 
-def _proof() -> Iterator[Finding]:
-    """Train `pico` on `tiny` for 20 steps, through supervisor and trainer, in a folder that goes afterwards."""
-    with tempfile.TemporaryDirectory(prefix="gpt-tui-doctor-") as place:
-        asked = {
+def _test_run() -> Iterator[Finding]:
+    """Train `pico` on `tiny` for 20 steps, with supervisor and trainer, in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="gpt-tui-doctor-") as temporary:
+        settings = {
             "data": {"corpus": "tiny", "tokenizer": "byte"},
             "schedule": {"warmup_steps": 5},
-            "training": {"duration": PROOF_STEPS, "micro_batch_size": 2},
+            "training": {"duration": TEST_STEPS, "micro_batch_size": 2},
             "sampling": {"every": 0},
         }
         try:
-            folder = launch.start(Path(place, "runs"), Path(place, "corpus"), asked)
-            yield _verdict(folder)
+            folder = launch.start(Path(temporary, "runs"), Path(temporary, "corpus"), settings)
+            yield _test_result(folder)
         except UserError as error:
             yield Finding("error", "training", str(error))
 
 
-def _verdict(folder: RunFolder) -> Finding:
+def _test_result(folder: RunFolder) -> Finding:
     import time
 
     while folder.is_locked():
         time.sleep(0.1)
     status, metrics = folder.read_status(), folder.read_metrics()
-    if status is None or status.state != "finished" or len(metrics) < PROOF_STEPS:
+    if status is None or status.state != "finished" or len(metrics) < TEST_STEPS:
         log = folder.log.read_text("utf-8", "replace").strip().splitlines()
-        why = status.message if status and status.message else log[-1] if log else "no word from the trainer"
-        return Finding("error", "training", f"{PROOF_STEPS} steps did not finish: {why}")
+        cause = status.message if status and status.message else log[-1] if log else "no output from the trainer"
+        return Finding("error", "training", f"{TEST_STEPS} steps did not finish: {cause}")
     first, last = metrics[0].loss, metrics[-1].loss
     if first is None or last is None or last >= first:
-        return Finding("error", "training", f"the loss did not fall in {PROOF_STEPS} steps: {first} to {last}")
-    return Finding("ok", "training", f"{PROOF_STEPS} steps, loss {first:.2f} to {last:.2f}: the installation works")
+        return Finding("error", "training", f"the loss did not decrease in {TEST_STEPS} steps: {first} to {last}")
+    return Finding("ok", "training", f"{TEST_STEPS} steps, loss {first:.2f} to {last:.2f}; the installation works")

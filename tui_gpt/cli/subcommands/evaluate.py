@@ -1,4 +1,4 @@
-"""`gpt-tui eval`: score a checkpoint on a corpus."""
+"""`gpt-tui eval`: evaluate a checkpoint on a corpus."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from tui_gpt.run.messages import Eval
 
 @command("eval")
 @click.argument("reference", required=False, metavar="[RUN|CHECKPOINT]")
-@click.option("--corpus", metavar="NAME|PATH", help="What to score it on (default: what it was trained on).")
+@click.option("--corpus", metavar="NAME|PATH", help="Corpus to evaluate on (default: the training corpus).")
 @click.option("--split", type=click.Choice(["val", "train"]), default="val", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @json_option
 def eval_command(
     workspace: Workspace, reference: str | None, corpus: str | None, split: str, device: str, as_json: bool
 ) -> None:
-    """Score a checkpoint: loss, perplexity and bits per byte over a whole split."""
+    """Evaluate a checkpoint: loss, perplexity and bits per byte on a whole split."""
     checkpoint = find_checkpoint(reference, workspace)
-    wanted = check_corpus(resolve_corpus_path(corpus), workspace.corpus) if corpus else ""
+    checked_corpus = check_corpus(resolve_corpus_path(corpus), workspace.corpus) if corpus else ""
     message = call_torch_process(
         "tui_gpt.training.scoring:score",
         str(checkpoint),
-        wanted,
+        checked_corpus,
         split,
         str(workspace.corpus),
         device,
         kind=Eval,
-        mistake=CheckpointError,
+        error_type=CheckpointError,
         where=str(checkpoint),
-        say=lambda phase: None,
+        on_phase=lambda phase: None,
     )
     if as_json:
         print_json({"checkpoint": str(checkpoint), "split": split} | msgspec.to_builtins(message))

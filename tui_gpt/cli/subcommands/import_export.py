@@ -1,4 +1,4 @@
-"""`gpt-tui import` and `gpt-tui export`: models from and to Hugging Face's folders."""
+"""`gpt-tui import` and `gpt-tui export`: convert models from and to Hugging Face's format."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tui_gpt.run.messages import Exchanged
 
 @command("import")
 @click.argument("source", metavar="FOLDER", type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the run that it becomes (default: the folder's).")
+@click.option("--name", help="Name of the run (default: the folder's).")
 @json_option
 def import_command(workspace: Workspace, source: Path, name: str | None, as_json: bool) -> None:
-    """Make a run of a GPT-2 in Hugging Face's layout.
+    """Import a GPT-2 in Hugging Face's format as a run.
 
     FOLDER holds config.json, model.safetensors (or shards and their index) and a tokenizer. The run has one checkpoint,
-    to sample, score, and train from: gpt-tui train --init-from RUN.
+    to sample from, evaluate, and train from: gpt-tui train --init-from RUN.
     """
     source = source.expanduser().absolute()
     name = check_name(name or re.sub(r"[^A-Za-z0-9._+-]+", "-", source.name).strip("-._+")[:60] or "import")
-    made = _converted("import_folder", str(source), str(workspace.runs.absolute()), name)
-    run = Path(made.path).name
+    result = _convert("import_folder", str(source), str(workspace.runs.absolute()), name)
+    run = Path(result.path).name
     if as_json:
-        print_json({"run": run} | msgspec.to_builtins(made))
+        print_json({"run": run} | msgspec.to_builtins(result))
         return
-    click.echo(f"{made.parameters:,} parameters; let it write: gpt-tui sample {run}", err=True)
+    click.echo(f"{result.parameters:,} parameters; generate text with gpt-tui sample {run}", err=True)
     click.echo(run)
 
 
@@ -42,26 +42,27 @@ def import_command(workspace: Workspace, source: Path, name: str | None, as_json
 @click.argument("target", metavar="FOLDER", type=click.Path(path_type=Path))
 @json_option
 def export_command(workspace: Workspace, reference: str, target: Path, as_json: bool) -> None:
-    """Write a checkpoint as a folder that Hugging Face's transformers loads.
+    """Export a checkpoint as a folder in Hugging Face's format.
 
-    That is so for gpt2's architecture; for modern's, which transformers has not, gpt-tui import alone reads the folder.
+    The transformers library loads it for architecture gpt2. It does not implement modern, so only gpt-tui import reads
+    an export of that.
     """
     checkpoint = find_checkpoint(reference, workspace)
-    made = _converted("export_folder", str(checkpoint), str(target.expanduser().absolute()))
+    result = _convert("export_folder", str(checkpoint), str(target.expanduser().absolute()))
     if as_json:
-        print_json(made)
+        print_json(result)
         return
-    click.echo(f"{made.parameters:,} parameters in the format of {made.format}", err=True)
-    click.echo(made.path)
+    click.echo(f"{result.parameters:,} parameters in the format of {result.format}", err=True)
+    click.echo(result.path)
 
 
-def _converted(work: str, *arguments: str) -> Exchanged:
-    """What the process that converts makes; its words go to stderr. Raises CheckpointError."""
+def _convert(function: str, *arguments: str) -> Exchanged:
+    """Run a conversion in a process, with its progress on stderr. Raises CheckpointError."""
     return call_torch_process(
-        f"tui_gpt.checkpoints.exchange:{work}",
+        f"tui_gpt.checkpoints.exchange:{function}",
         *arguments,
         kind=Exchanged,
-        mistake=CheckpointError,
+        error_type=CheckpointError,
         where=arguments[0],
-        say=lambda phase: click.echo(phase, err=True),
+        on_phase=lambda phase: click.echo(phase, err=True),
     )

@@ -1,4 +1,4 @@
-"""`gpt-tui runs|status|delete|rename`: the runs there are."""
+"""`gpt-tui runs|status|delete|rename`: list and manage runs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tui_gpt.run.folder import RunFolder
 @command("runs")
 @json_option
 def runs_command(workspace: Workspace, as_json: bool) -> None:
-    """List every run, live or not."""
+    """List all runs."""
     rows = [_row(folder) for folder in folders.runs_in(workspace.runs)]
     if as_json:
         print_json(rows)
         return
     if not rows:
-        click.echo(f"no runs in {workspace.runs}; gpt-tui train starts one", err=True)
+        click.echo(f"no runs in {workspace.runs}; start one with gpt-tui train", err=True)
         return
     columns = [Column("run", wraps=True), Column("state", wraps=True)]
     columns += [Column(title, "right") for title in ("step", "loss", "val loss", "time", "size")]
@@ -67,7 +67,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
 @click.argument("run", required=False, metavar="[RUN]")
 @json_option
 def status_command(workspace: Workspace, run: str | None, as_json: bool) -> None:
-    """Where a run is now, and its checkpoints."""
+    """Show the state of a run and its checkpoints."""
     folder = workspace.find(run)
     folder.read_info()
     status = folder.read_status()
@@ -87,13 +87,13 @@ def status_command(workspace: Workspace, run: str | None, as_json: bool) -> None
         fields = msgspec.to_builtins(status) if status else {}
         print_json({"run": folder.id, "path": str(folder.path)} | fields | {"state": state, "checkpoints": listed})
         return
-    click.echo(f"{folder.id}: {_sentence(folder, state, status)}")
+    click.echo(f"{folder.id}: {_summary(folder, state, status)}")
     for info in checkpoints:
         loss = f"  validation {info.val_loss:.4f}" if info.val_loss is not None else ""
         click.echo(f"  step {info.step:>8,}  {info.kind:<5}  {info.bytes / 2**20:,.1f} MiB{loss}  {info.path}")
 
 
-def _sentence(folder: RunFolder, state: str, status: Any) -> str:
+def _summary(folder: RunFolder, state: str, status: Any) -> str:
     if status is None:
         return state
     if state == "elsewhere":
@@ -108,7 +108,7 @@ def _sentence(folder: RunFolder, state: str, status: Any) -> str:
         parts.append(f"{status.device} {status.gpu_uuid}")
     if state == "crashed":
         ago = format_duration(time.time() - status.heartbeat)
-        parts.append(f"killed {ago} ago; resume it with gpt-tui train --resume {folder.id}")
+        parts.append(f"killed {ago} ago; resume with gpt-tui train --resume {folder.id}")
     elif status.message:
         parts.append(sanitize(status.message))
     return " · ".join(parts)
@@ -116,12 +116,12 @@ def _sentence(folder: RunFolder, state: str, status: Any) -> str:
 
 @command("delete")
 @click.argument("run", metavar="RUN")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete_command(workspace: Workspace, run: str, yes: bool) -> None:
-    """Delete a run that is not live, with its checkpoints."""
+    """Delete a run and its checkpoints. The run must not be live."""
     folder = workspace.find(run)
     if folder.is_locked():
-        raise RunError("is live", where=folder.id, do=f"Stop it first: gpt-tui stop {folder.id}")
+        raise RunError("cannot delete a live run", where=folder.id, do=f"Stop it first: gpt-tui stop {folder.id}")
     size = folder.size_bytes() / 2**20
     if not yes:
         click.confirm(f"Delete {folder.id} ({size:,.1f} MiB)?", abort=True, err=True)
@@ -133,5 +133,5 @@ def delete_command(workspace: Workspace, run: str, yes: bool) -> None:
 @click.argument("run", metavar="RUN")
 @click.argument("name")
 def rename_command(workspace: Workspace, run: str, name: str) -> None:
-    """Give a run that is not live another name; its date and time stay."""
+    """Rename a run, keeping the date and time in its id. The run must not be live."""
     click.echo(folders.rename(workspace.find(run), name).id)

@@ -1,4 +1,4 @@
-"""`gpt-tui attach|pause|resume|checkpoint|stop`: watching and commanding a live run."""
+"""`gpt-tui attach|pause|resume|checkpoint|stop`: watch and control a live run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.journal import JournalReader
 from tui_gpt.run.messages import Command, CommandName, Event
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 run_argument = click.argument("run", required=False, metavar="[RUN]")
-patience_option = click.option(
+timeout_option = click.option(
     "--timeout",
     type=click.FloatRange(0),
-    default=PATIENCE_SECONDS,
+    default=TIMEOUT_SECONDS,
     show_default=True,
-    help="Seconds to wait for the run's answer.",
+    help="Seconds to wait for the run to answer.",
 )
 
 
@@ -28,56 +28,56 @@ patience_option = click.option(
 @run_argument
 @json_option
 def attach_command(workspace: Workspace, run: str | None, as_json: bool) -> None:
-    """Watch a run; Ctrl-C leaves it going. The exit code is the run's, once it ends."""
+    """Follow a run; Ctrl-C detaches. When the run ends, exit with its exit code."""
     folder = workspace.find(run)
     raise SystemExit(follow(folder, as_json=as_json, owns=False))
 
 
 @command("pause")
 @run_argument
-@patience_option
+@timeout_option
 @json_option
 def pause_command(workspace: Workspace, run: str | None, timeout: float, as_json: bool) -> None:
-    """Pause a live run within one step."""
-    _command(workspace.find(run), Command(name="pause", sender="cli"), timeout, as_json)
+    """Pause a live run after the current step."""
+    _send(workspace.find(run), Command(name="pause", sender="cli"), timeout, as_json)
 
 
 @command("resume")
 @run_argument
-@patience_option
+@timeout_option
 @json_option
 def resume_command(workspace: Workspace, run: str | None, timeout: float, as_json: bool) -> None:
-    """Let a paused run go on. (A run that has ended: gpt-tui train --resume RUN.)"""
-    _command(workspace.find(run), Command(name="resume", sender="cli"), timeout, as_json)
+    """Resume a paused run. To resume a run that has ended, use gpt-tui train --resume RUN."""
+    _send(workspace.find(run), Command(name="resume", sender="cli"), timeout, as_json)
 
 
 @command("checkpoint")
 @run_argument
-@patience_option
+@timeout_option
 @json_option
 def checkpoint_command(workspace: Workspace, run: str | None, timeout: float, as_json: bool) -> None:
     """Save a full checkpoint now."""
-    _command(workspace.find(run), Command(name="checkpoint", sender="cli"), timeout, as_json)
+    _send(workspace.find(run), Command(name="checkpoint", sender="cli"), timeout, as_json)
 
 
 @command("stop")
 @run_argument
-@click.option("--now", is_flag=True, help="End without saving; kill the trainer if it does not obey.")
-@patience_option
+@click.option("--now", is_flag=True, help="Stop without saving; kill the trainer if it does not react.")
+@timeout_option
 @json_option
 def stop_command(workspace: Workspace, run: str | None, now: bool, timeout: float, as_json: bool) -> None:
-    """Save a full checkpoint and end a live run."""
-    _command(workspace.find(run), Command(name="stop", sender="cli", now=now), timeout, as_json)
+    """Save a full checkpoint and stop a live run."""
+    _send(workspace.find(run), Command(name="stop", sender="cli", now=now), timeout, as_json)
 
 
-def _command(folder: RunFolder, command: Command, timeout: float, as_json: bool) -> None:
-    """Send, wait for the ack, say it. Exit 1 when the run says no or nothing."""
+def _send(folder: RunFolder, command: Command, timeout: float, as_json: bool) -> None:
+    """Send a command and print the acknowledgement. Exit 1 if the run refuses or does not answer in time."""
     reader = JournalReader(folder.events, Event)
     reader.poll()
     commands.send(folder, command)
     event = commands.wait_for_ack(folder, command.id, reader, timeout)
     if event is None:
-        raise SystemExit(_unanswered(folder, command.name, command.id, timeout, as_json))
+        raise SystemExit(_report_timeout(folder, command.name, command.id, timeout, as_json))
     if as_json:
         print_json({"run": folder.id, "command": command.name, "ok": event.ok, "message": event.message})
     else:
@@ -86,13 +86,13 @@ def _command(folder: RunFolder, command: Command, timeout: float, as_json: bool)
         raise SystemExit(1)
 
 
-def _unanswered(folder: RunFolder, name: CommandName, id: str, timeout: float, as_json: bool) -> int:
+def _report_timeout(folder: RunFolder, name: CommandName, id: str, timeout: float, as_json: bool) -> int:
     status = folder.read_status()
     if status is None:
-        raise RunError("has no status", where=folder.id)
+        raise RunError("no status yet", where=folder.id)
     message = (
-        f"no answer to {name} within {timeout:.0f} s: the run is {status.state} ({status.phase});"
-        " it obeys as soon as it can"
+        f"no answer to {name} within {timeout:.0f} s: the run is {status.state} ({status.phase})"
+        " and will execute it when it can"
     )
     if as_json:
         print_json({"run": folder.id, "command": name, "ok": False, "message": message, "command_id": id})

@@ -1,4 +1,4 @@
-"""`gpt-tui sample`: let a checkpoint write."""
+"""`gpt-tui sample`: generate text with a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,19 +23,25 @@ from tui_gpt.run.process import Channel, spawn
 
 @command("sample")
 @click.argument("reference", required=False, metavar="[RUN|CHECKPOINT]")
-@click.option("--prompt", help="What the model continues (default: the config's first prompt; '' begins a document).")
-@click.option("--tokens", type=click.IntRange(1), default=200, show_default=True, help="Tokens to write at most.")
-@click.option("--temperature", type=click.FloatRange(0, 100), help="0: always the likeliest token.")
-@click.option("--top-k", type=click.IntRange(0), help="Draw among the k likeliest tokens; 0: all.")
+@click.option("--prompt", help="Text to continue (default: the config's first prompt; '' starts a document).")
+@click.option("--tokens", type=click.IntRange(1), default=200, show_default=True, help="Maximum number of tokens.")
+@click.option("--temperature", type=click.FloatRange(0, 100), help="0: always the most likely token.")
+@click.option("--top-k", type=click.IntRange(0), help="Sample from the k most likely tokens; 0: all.")
 @click.option(
-    "--top-p", type=click.FloatRange(0, 1, min_open=True), help="Draw among the likeliest that hold this much."
+    "--top-p",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Sample from the most likely tokens with this total probability.",
 )
-@click.option("--min-p", type=click.FloatRange(0, 1), help="Drop tokens below this share of the likeliest one's.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed writes the same text."
+    "--min-p", type=click.FloatRange(0, 1), help="Drop tokens below this fraction of the highest probability."
 )
-@click.option("-n", "--number", type=click.IntRange(1), default=1, help="Completions, each with the next seed.")
-@click.option("--ignore-end", is_flag=True, help="Go on past end of text: the next document begins.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed generates the same text."
+)
+@click.option(
+    "-n", "--number", type=click.IntRange(1), default=1, help="Number of completions, each with the next seed."
+)
+@click.option("--ignore-end", is_flag=True, help="Continue after the end of a document.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @json_option
 def sample_command(
@@ -47,7 +53,7 @@ def sample_command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Let a checkpoint write. A run means its newest complete checkpoint, also while it is training."""
+    """Generate text with a checkpoint. For a run, its newest complete checkpoint, also while it is training."""
     checkpoint = find_checkpoint(reference, workspace)
     config = build(read_toml(checkpoint / manifest.CONFIG), str(checkpoint / manifest.CONFIG)).sampling
     for key in ("temperature", "top_k", "top_p", "min_p"):
@@ -57,9 +63,9 @@ def sample_command(
     process, channel = start_sampler(workspace, options)
     try:
         for index in range(number):
-            wanted = Generate(id=str(index), checkpoint=str(checkpoint), prompt=prompt, seed=seed + index, **options)
-            channel.send(wanted)
-            _print_one(channel, wanted, as_json, last=index == number - 1)
+            request = Generate(id=str(index), checkpoint=str(checkpoint), prompt=prompt, seed=seed + index, **options)
+            channel.send(request)
+            _print_completion(channel, request, as_json, last=index == number - 1)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     finally:
@@ -68,29 +74,29 @@ def sample_command(
 
 
 def start_sampler(workspace: Workspace, options: dict[str, Any]) -> tuple[Any, Channel]:
-    """A sampler process; on the CPU while live runs hold every card."""
-    cards = hardware.gpus()
-    if options["device"] == "auto" and cards:
-        taken = cards_in_use(workspace.runs)
-        free = [card for card in cards if card.uuid not in taken]
+    """Start a sampler process, on the CPU if live runs use every GPU."""
+    gpus = hardware.gpus()
+    if options["device"] == "auto" and gpus:
+        in_use = cards_in_use(workspace.runs)
+        free = [gpu for gpu in gpus if gpu.uuid not in in_use]
         if free:
-            os.environ["CUDA_VISIBLE_DEVICES"] = max(free, key=lambda card: card.memory_free_bytes).uuid
+            os.environ["CUDA_VISIBLE_DEVICES"] = max(free, key=lambda gpu: gpu.memory_free_bytes).uuid
         else:
-            click.echo("sampling on the CPU: a live run has the GPU", err=True)
+            click.echo("sampling on the CPU, because a live run uses the GPU", err=True)
             options["device"] = "cpu"
     return spawn("tui_gpt.sampling.process:serve")
 
 
-def _print_one(channel: Channel, wanted: Generate, as_json: bool, *, last: bool) -> None:
+def _print_completion(channel: Channel, request: Generate, as_json: bool, *, last: bool) -> None:
     pieces: list[str] = []
     step = 0
     if not as_json:
-        sys.stdout.write(sanitize(wanted.prompt))
+        sys.stdout.write(sanitize(request.prompt))
     while True:
         try:
             message = channel.receive(None)
         except EOFError:
-            raise CheckpointError("the sampler ended without a word", where=wanted.checkpoint) from None
+            raise CheckpointError("the sampler process ended unexpectedly", where=request.checkpoint) from None
         match message:
             case Refused(failure=failure):
                 raise CheckpointError(failure.what, where=failure.where, do=failure.do)
@@ -104,8 +110,8 @@ def _print_one(channel: Channel, wanted: Generate, as_json: bool, *, last: bool)
             case Generated():
                 if as_json:
                     text = "".join(pieces)
-                    answer = {"step": step, "prompt": wanted.prompt, "text": text, "seed": wanted.seed}
-                    print_json(answer | {"checkpoint": wanted.checkpoint} | msgspec.to_builtins(message))
+                    result = {"step": step, "prompt": request.prompt, "text": text, "seed": request.seed}
+                    print_json(result | {"checkpoint": request.checkpoint} | msgspec.to_builtins(message))
                 else:
                     sys.stdout.write("\n" if last else "\n\n---\n\n")
                     sys.stdout.flush()
@@ -113,7 +119,11 @@ def _print_one(channel: Channel, wanted: Generate, as_json: bool, *, last: bool)
 
 
 def find_checkpoint(reference: str | None, workspace: Workspace) -> Path:
-    """The checkpoint that a path, a run's reference, or nothing (the newest run) means. Raises UserError."""
+    """Return the checkpoint that `reference` names: a path, a run (its newest), or without one the default run's
+    newest.
+
+    Raises UserError.
+    """
     if reference and (path := Path(reference).expanduser()).exists():
         return manifest.locate(path.absolute())
     try:

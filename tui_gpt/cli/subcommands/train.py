@@ -1,4 +1,4 @@
-"""`gpt-tui train`: start a run, or resume one, and follow it."""
+"""`gpt-tui train`: start a run or resume one, and follow it."""
 
 from __future__ import annotations
 
@@ -42,18 +42,25 @@ def _help_config(context: click.Context, parameter: click.Parameter, value: bool
 @click.option("--steps", type=click.IntRange(1), help="Train for this many steps.")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Train for this many epochs.")
 @click.option("--tokens", metavar="N", help="Train for this many tokens: 50M, 2.5B.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for this long.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for this many minutes.")
 @click.option("--stop-at", type=click.IntRange(1), metavar="STEP", help="Save and stop at this step of the schedule.")
-@click.option("--resume", metavar="RUN", help="Go on with this run from its newest full checkpoint.")
-@click.option("--init-from", metavar="CHECKPOINT", help="Start from the weights of a checkpoint, or a run's newest.")
+@click.option("--resume", metavar="RUN", help="Resume this run from its newest full checkpoint.")
 @click.option(
-    "--cooldown-from", metavar="CHECKPOINT", help="Go on from it in a new run, its learning rate falling over --steps."
+    "--init-from", metavar="CHECKPOINT", help="Start from the weights of a checkpoint or of a run's newest one."
+)
+@click.option(
+    "--cooldown-from", metavar="CHECKPOINT", help="Continue it in a new run whose learning rate decays over --steps."
 )
 @click.option("--name", help="Name of the run (default: preset and corpus).")
-@click.option("--detach", is_flag=True, help="Start the run, print its id, and leave it going.")
-@click.option("--dry-run", is_flag=True, help="Check everything, print the config that would run, start nothing.")
+@click.option("--detach", is_flag=True, help="Start the run in the background and print its id.")
+@click.option("--dry-run", is_flag=True, help="Check everything and print the config, but start nothing.")
 @click.option(
-    "--help-config", is_flag=True, is_eager=True, expose_value=False, callback=_help_config, help="List every key."
+    "--help-config",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_help_config,
+    help="List every config key.",
 )
 @json_option
 @click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
@@ -75,28 +82,28 @@ def train_command(
     as_json: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train a GPT, headless. Ctrl-C saves and stops; a closed terminal leaves the run going."""
-    asked = override(load_config(config) if config else {}, overrides)
+    """Train a GPT. Ctrl-C saves and stops the run; closing the terminal leaves it running."""
+    settings = override(load_config(config) if config else {}, overrides)
     lengths = {"steps": steps, "epochs": epochs, "tokens": tokens, "minutes": minutes}
     given = [f"{value} {unit}" for unit, value in lengths.items() if value is not None]
     if len(given) > 1:
-        raise ConfigError("give one of --steps, --epochs, --tokens and --minutes", where="command line")
+        raise ConfigError("use only one of --steps, --epochs, --tokens and --minutes", where="command line")
     if given:
-        set_key(asked, "training.duration", field("training.duration").convert(given[0]))
+        set_key(settings, "training.duration", field("training.duration").convert(given[0]))
     if corpus:
-        set_key(asked, "data.corpus", resolve_corpus_path(corpus))
+        set_key(settings, "data.corpus", resolve_corpus_path(corpus))
     if init_from:
-        set_key(asked, "training.init_from", str(_checkpoint(init_from, workspace)))
+        set_key(settings, "training.init_from", str(_checkpoint(init_from, workspace)))
     if cooldown_from:
-        asked = _cooldown(cooldown_from, steps, config, init_from, workspace, asked)
+        settings = _cooldown(cooldown_from, steps, config, init_from, workspace, settings)
     if resume:
-        _check_alone(config, name, init_from, cooldown_from, dry_run)
-        folder = launch.resume(workspace.find(resume), workspace.corpus, flatten_keys(asked), stop_at=stop_at)
+        _check_resume_options(config, name, init_from, cooldown_from, dry_run)
+        folder = launch.resume(workspace.find(resume), workspace.corpus, flatten_keys(settings), stop_at=stop_at)
     else:
         if dry_run:
-            _print_plan(launch.checked(asked, workspace.corpus))
+            _print_config(launch.checked(settings, workspace.corpus))
             return
-        folder = launch.start(workspace.runs, workspace.corpus, asked, name=name, stop_at=stop_at)
+        folder = launch.start(workspace.runs, workspace.corpus, settings, name=name, stop_at=stop_at)
     if detach:
         click.echo(folder.id)
         return
@@ -105,33 +112,38 @@ def train_command(
 
 
 def _cooldown(
-    reference: str, steps: int | None, config: str, init_from: str | None, workspace: Workspace, asked: dict[str, Any]
+    reference: str,
+    steps: int | None,
+    config: str,
+    init_from: str | None,
+    workspace: Workspace,
+    settings: dict[str, Any],
 ) -> dict[str, Any]:
     if steps is None or config or init_from:
         raise ConfigError(
-            "--cooldown-from takes its config from the checkpoint, and needs --steps",
+            "--cooldown-from needs --steps and cannot be used with --config or --init-from",
             where="command line",
-            do="gpt-tui train --cooldown-from RUN --steps 500",
+            do="Write gpt-tui train --cooldown-from RUN --steps 500",
         )
-    del asked["training"]["duration"]  # --steps count from the checkpoint
-    return launch.cooldown(_checkpoint(reference, workspace), steps, asked)
+    del settings["training"]["duration"]  # --steps counts from the checkpoint
+    return launch.cooldown(_checkpoint(reference, workspace), steps, settings)
 
 
-def _check_alone(
+def _check_resume_options(
     config: str, name: str | None, init_from: str | None, cooldown_from: str | None, dry_run: bool
 ) -> None:
     options = {"--config": config, "--name": name, "--init-from": init_from, "--cooldown-from": cooldown_from}
     for option, value in (options | {"--dry-run": dry_run}).items():
         if value:
             raise ConfigError(
-                f"{option} does not go with --resume",
+                f"{option} cannot be used with --resume",
                 where="command line",
-                do="A resumed run keeps its config; override single keys: training.duration=…",
+                do="A resumed run keeps its config; override single keys, such as training.duration=…",
             )
 
 
 def resolve_corpus_path(corpus: str) -> str:
-    """A path on the command line is relative to the current folder, whatever the workspace is."""
+    """Return a corpus with a path made absolute: on the command line it is relative to the current folder."""
     path = Path(corpus).expanduser()
     return str(path.absolute()) if os.sep in corpus and path.exists() else corpus
 
@@ -142,13 +154,13 @@ def _checkpoint(reference: str, workspace: Workspace) -> Path:
     return find_checkpoint(reference, workspace)
 
 
-def _print_plan(asked: dict[str, Any]) -> None:
-    plan = build(asked)
-    vocab = vocab_size_of(plan.data.tokenizer)
-    click.echo(to_toml(asked), nl=False)
-    if vocab:
+def _print_config(settings: dict[str, Any]) -> None:
+    config = build(settings)
+    vocab_size = vocab_size_of(config.data.tokenizer)
+    click.echo(to_toml(settings), nl=False)
+    if vocab_size:
         click.echo(
-            f"# {parameters(plan.model, vocab):,} parameters, {plan.tokens_per_step:,} tokens a step,"
-            f" about {memory_bytes(plan, vocab) / 2**30:.2f} GiB",
+            f"# {parameters(config.model, vocab_size):,} parameters, {config.tokens_per_step:,} tokens per step,"
+            f" about {memory_bytes(config, vocab_size) / 2**30:.2f} GiB",
             err=True,
         )
