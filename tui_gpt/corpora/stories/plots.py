@@ -14,6 +14,8 @@ from tui_gpt.corpora.stories.grammar import Interpreter
 
 
 class Hero(NamedTuple):
+    """The hero: name and pronouns."""
+
     name: str
     he: str
     him: str
