@@ -15,14 +15,14 @@ from tui_gpt import launch
 from tui_gpt.checkpoints import manifest
 from tui_gpt.config import Config, asked_for, field, set_key, to_dict
 from tui_gpt.errors import RunError
-from tui_gpt.run import commands
+from tui_gpt.run import command_files
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
-from tui_gpt.run.journal import JournalReader
+from tui_gpt.run.jsonl import JsonlReader
 from tui_gpt.run.messages import FINAL_STATES, Command, CommandName, Eval, Event, Metrics, Sample, Status
 
 if TYPE_CHECKING:
-    from tui_gpt.checkpoints.state import Loaded
+    from tui_gpt.checkpoints.state import LoadedModel
 
 POLL_SECONDS = 0.05
 
@@ -67,7 +67,7 @@ class Run:
 
     def follow(self) -> Iterator[Metrics]:
         """Each line of metrics as it is written, until the run ends."""
-        reader = JournalReader(self.folder.metrics, Metrics)
+        reader = JsonlReader(self.folder.metrics, Metrics)
         live = True
         while live:
             live = self.folder.is_locked()
@@ -91,10 +91,10 @@ class Run:
 
     def command(self, name: CommandName, timeout_seconds: float = 60.0) -> str:
         """Ask the run to pause, resume, checkpoint, sample or stop; its answer. Raises RunError for a no, or none."""
-        reader = JournalReader(self.folder.events, Event)
+        reader = JsonlReader(self.folder.events, Event)
         reader.poll()
-        id = commands.send(self.folder, Command(name=name, sender="api"))
-        event = commands.wait_for_ack(self.folder, id, reader, timeout_seconds)
+        id = command_files.send(self.folder, Command(name=name, sender="api"))
+        event = command_files.wait_for_ack(self.folder, id, reader, timeout_seconds)
         if event is None or not event.ok:
             raise RunError(event.message if event else f"gave no answer to {name}", where=self.folder.id)
         return event.message
@@ -130,14 +130,14 @@ def open_run(reference: str, *, workspace: Path | str = ".") -> Run:
     return Run(folders.find(Path(workspace).absolute() / "runs", reference))
 
 
-def load_checkpoint(path: Path | str | Run, device: str = "cpu") -> Loaded:
+def load_checkpoint(path: Path | str | Run, device: str = "cpu") -> LoadedModel:
     """A verified checkpoint's model, tokenizer and config; a run means its newest. Raises CheckpointError."""
     from tui_gpt.checkpoints.state import load_model
 
     return load_model(manifest.locate(path.path if isinstance(path, Run) else Path(path).absolute()), device)
 
 
-def generate(checkpoint: Loaded, prompt: str = "", **options: Any) -> str:
+def generate(checkpoint: LoadedModel, prompt: str = "", **options: Any) -> str:
     """What the checkpoint writes after `prompt`; options as in `SamplingOptions`: tokens, temperature, top_k, seed …"""
     from tui_gpt.sampling import SamplingOptions, generate_text
 

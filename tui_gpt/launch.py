@@ -32,10 +32,10 @@ def start(
 
     Blocks until the supervisor has spoken (well under a second); preparation goes on in state `starting`.
     """
-    asked = checked(asked, corpus_dir)
+    asked = validate_request(asked, corpus_dir)
     config = build(asked)
     folder = folders.create(runs, name or f"{config.preset}-{_slug(config.data.corpus)}", asked)
-    _supervise(folder, StartRequest(corpus_dir=str(corpus_dir.resolve()), stop_at=stop_at))
+    _start_supervisor(folder, StartRequest(corpus_dir=str(corpus_dir.resolve()), stop_at=stop_at))
     return folder
 
 
@@ -64,11 +64,11 @@ def resume(
     if newest := manifest.newest(folder.checkpoints, ["full"]):
         manifest.verify(newest.path)  # a damaged one is refused here, before the run's last state is written over
     request = StartRequest(corpus_dir=str(corpus_dir.resolve()), resume=True, changes=changes or {}, stop_at=stop_at)
-    _supervise(folder, request)
+    _start_supervisor(folder, request)
     return folder
 
 
-def checked(asked: Asked, corpus_dir: Path) -> Asked:
+def validate_request(asked: Asked, corpus_dir: Path) -> Asked:
     """`asked` with paths made absolute and, for a run that starts from a checkpoint, that checkpoint's model and
     tokenizer. Raises UserError for what can be seen to be wrong without torch.
     """
@@ -77,7 +77,7 @@ def checked(asked: Asked, corpus_dir: Path) -> Asked:
     asked = override(asked, [])  # a copy
     for key in ("training.init_from", "training.fork_from"):
         if source := flat.get(key):
-            _adopt(asked, flat, key, manifest.locate(Path(source).expanduser().resolve()))
+            _apply_source_checkpoint(asked, flat, key, manifest.locate(Path(source).expanduser().resolve()))
     set_key(asked, "data.corpus", check_corpus(config.data.corpus, corpus_dir))
     if "data.tokenizer" in flat:
         set_key(asked, "data.tokenizer", check_tokenizer(config.data.tokenizer))
@@ -85,7 +85,7 @@ def checked(asked: Asked, corpus_dir: Path) -> Asked:
     return asked
 
 
-def cooldown(checkpoint: Path, steps: int, changes: Asked) -> Asked:
+def cooldown_request(checkpoint: Path, steps: int, changes: Asked) -> Asked:
     """The config of a run that goes on from a full checkpoint and lets its learning rate fall to the end over `steps`.
 
     So one long run at a flat rate serves as the trunk of many finished ones (Hägele et al. 2024). Raises UserError.
@@ -113,7 +113,7 @@ def cooldown(checkpoint: Path, steps: int, changes: Asked) -> Asked:
     return asked
 
 
-def _adopt(asked: Asked, flat: dict[str, Any], key: str, checkpoint: Path) -> None:
+def _apply_source_checkpoint(asked: Asked, flat: dict[str, Any], key: str, checkpoint: Path) -> None:
     """Let the run have the checkpoint's shape and tokenizer; a shape set by hand that differs is refused."""
     info = manifest.verify(checkpoint)
     if key == "training.fork_from" and info.kind != "full":
@@ -154,7 +154,7 @@ def _slug(corpus: str) -> str:
     return "".join(char if char.isascii() and (char.isalnum() or char in "._-+") else "-" for char in name)[:40]
 
 
-def _supervise(folder: RunFolder, request: StartRequest) -> None:
+def _start_supervisor(folder: RunFolder, request: StartRequest) -> None:
     """Start the supervisor in a session of its own and wait for its first status. Raises RunError."""
     argv = [
         sys.executable,

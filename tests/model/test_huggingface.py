@@ -19,14 +19,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from tui_gpt.checkpoints import exchange, manifest
+from tui_gpt.checkpoints import import_export, manifest
 from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, load_model, write
 from tui_gpt.config import ModelConfig, build
 from tui_gpt.corpora import Tokenizer, make_tokenizer
 from tui_gpt.errors import CheckpointError, UserError
 from tui_gpt.model import GPT, huggingface
-from tui_gpt.run.folder import RunFolder, runs_in
-from tui_gpt.run.messages import Exchanged, Message, Progress, Refused
+from tui_gpt.run.folder import RunFolder, list_runs
+from tui_gpt.run.messages import ConversionResult, Message, Progress, RequestFailed
 from tui_gpt.sampling import SamplingOptions, generate
 
 torch.set_num_threads(1)
@@ -112,23 +112,23 @@ class Replies:
     def said(self) -> str:
         return "\n".join(message.phase for message in self.messages if isinstance(message, Progress))
 
-    def answer(self) -> Exchanged:
+    def answer(self) -> ConversionResult:
         last = self.messages[-1]
-        if isinstance(last, Refused):
+        if isinstance(last, RequestFailed):
             raise CheckpointError(last.failure.what, where=last.failure.where, do=last.failure.do)
-        assert isinstance(last, Exchanged)
+        assert isinstance(last, ConversionResult)
         return last
 
 
 def imported(folder: Path, place: Path) -> tuple[RunFolder, Replies]:
     replies = Replies()
-    exchange.import_folder(replies, str(folder), str(place / "runs"), "fox")  # type: ignore[arg-type]
+    import_export.import_folder(replies, str(folder), str(place / "runs"), "fox")  # type: ignore[arg-type]
     return RunFolder(Path(replies.answer().path)), replies
 
 
 def exported(checkpoint: Path, target: Path) -> Replies:
     replies = Replies()
-    exchange.export_folder(replies, str(checkpoint), str(target))  # type: ignore[arg-type]
+    import_export.export_folder(replies, str(checkpoint), str(target))  # type: ignore[arg-type]
     replies.answer()
     return replies
 
@@ -230,7 +230,7 @@ def test_an_imported_model_is_a_run_that_has_not_stepped(foreign: Path, tmp_path
     status = run.read_status()
     assert status is not None and status.state == run.state() == "stopped" and status.step == 0
     assert str(foreign) in status.message and [event.kind for event in run.read_events()] == ["imported"]
-    assert [each.id for each in runs_in(tmp_path / "runs")] == [run.id]
+    assert [each.id for each in list_runs(tmp_path / "runs")] == [run.id]
     loaded = load_model(manifest.locate(run.path))
     assert loaded.manifest.parameters == replies.answer().parameters == loaded.model.num_parameters()
     assert run.read_config() == loaded.config and loaded.config.model.context_length == 24
@@ -396,7 +396,7 @@ def test_nothing_is_overwritten_and_no_failure_leaves_a_folder(
     with pytest.raises(CheckpointError, match="no space left"):
         exported(source, tmp_path / "more")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "out"]
-    monkeypatch.setattr(exchange, "write", full)
+    monkeypatch.setattr(import_export, "write", full)
     with pytest.raises(CheckpointError, match="no space left"):
         imported(theirs, tmp_path)
     assert list((tmp_path / "runs").iterdir()) == []
@@ -412,13 +412,13 @@ def test_a_conversion_that_is_ended_half_way_is_never_taken_for_whole(
         ("export_folder", (source, tmp_path / "out"), "fsync"),
     ):
         code = (
-            "import os, signal; from unittest import mock; from tui_gpt.checkpoints import exchange;"
-            f"exchange.{last} = lambda *_: {blow};"
-            f"exchange.{function}(mock.Mock(), *{tuple(map(str, arguments))})"
+            "import os, signal; from unittest import mock; from tui_gpt.checkpoints import import_export;"
+            f"import_export.{last} = lambda *_: {blow};"
+            f"import_export.{function}(mock.Mock(), *{tuple(map(str, arguments))})"
         )
         ended = subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode
         assert ended == (9 if "exit" in blow else 143)
-    left = runs_in(tmp_path / "runs")
+    left = list_runs(tmp_path / "runs")
     if "exit" in blow:
         assert [run.state() for run in left] == ["crashed"]
         with pytest.raises(CheckpointError, match="no complete checkpoint"):

@@ -12,18 +12,18 @@ import pytest
 from tests.live import at_step, ended, resume, start, until
 from tui_gpt.checkpoints import manifest
 from tui_gpt.errors import RunError
-from tui_gpt.run import commands
+from tui_gpt.run import command_files
 from tui_gpt.run.folder import RunFolder
-from tui_gpt.run.journal import JournalReader
+from tui_gpt.run.jsonl import JsonlReader
 from tui_gpt.run.messages import Command, Event
 from tui_gpt.run.supervisor import take_lock
 
 
 def ask(folder: RunFolder, name: str, **fields: object) -> Event:
-    reader = JournalReader(folder.events, Event)
+    reader = JsonlReader(folder.events, Event)
     reader.poll()
-    id = commands.send(folder, Command(name=name, **fields))
-    event = commands.wait_for_ack(folder, id, reader, 60)
+    id = command_files.send(folder, Command(name=name, **fields))
+    event = command_files.wait_for_ack(folder, id, reader, 60)
     assert event is not None, f"{name} was not acknowledged"
     return event
 
@@ -93,7 +93,7 @@ def test_stop_saves_first_and_what_is_over_takes_no_commands(tmp_path: Path) -> 
     assert status.state == "stopped" and not status.by_signal
     assert manifest.newest(folder.checkpoints, ["full"]).step == status.step == folder.read_metrics()[-1].step
     with pytest.raises(RunError, match="is stopped: there is nothing to pause"):
-        commands.send(folder, Command(name="pause"))
+        command_files.send(folder, Command(name="pause"))
 
 
 def test_stop_while_the_run_is_paused(tmp_path: Path) -> None:

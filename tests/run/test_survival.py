@@ -15,7 +15,7 @@ import pytest
 from tests.live import SMALL, at_step, ended, losses, resume, start, until
 from tui_gpt import launch
 from tui_gpt.checkpoints import manifest
-from tui_gpt.run.folder import RunFolder, runs_in
+from tui_gpt.run.folder import RunFolder, list_runs
 
 STEPS = 120
 TRIALS = int(os.environ.get("GPT_TUI_KILL_TRIALS", "3"))
@@ -48,7 +48,9 @@ def test_a_cooldown_goes_on_from_the_trunk_to_the_bit_and_ends_at_the_bottom(wor
     trunk = start(workspace, "schedule.name=constant", "schedule.min_lr_ratio=0", "training.duration=30")
     assert ended(trunk).state == "finished"
     source = manifest.step_folder(trunk.checkpoints, 20)
-    branch = launch.start(trunk.path.parent, workspace / "corpus", launch.cooldown(source, 8, {}), name="branch")
+    branch = launch.start(
+        trunk.path.parent, workspace / "corpus", launch.cooldown_request(source, 8, {}), name="branch"
+    )
     assert ended(branch).state == "finished"
     (info, lines), trunk_lines = (branch.read_info(), branch.read_metrics()), trunk.read_metrics()
     assert info is not None and info.parent == str(source)
@@ -173,7 +175,7 @@ def test_the_run_goes_on_when_the_session_that_started_it_is_killed(tmp_path: Pa
         "training.duration=100000",
     ]
     shell = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-    folder = until(lambda: (runs_in(tmp_path / "runs") or [None])[0], "a run")
+    folder = until(lambda: (list_runs(tmp_path / "runs") or [None])[0], "a run")
     before = at_step(folder, 1).step
     os.killpg(shell.pid, signal.SIGKILL)
     shell.wait()
@@ -187,7 +189,7 @@ def test_the_run_goes_on_when_its_terminal_is_closed_and_attach_shows_it(tmp_pat
     shell = pexpect.spawn(sys.executable, arguments, timeout=90)
     shell.expect("loss")
     shell.close()  # SIGHUP, and a terminal that is gone
-    (folder,) = runs_in(tmp_path / "runs")
+    (folder,) = list_runs(tmp_path / "runs")
     at_step(folder, folder.read_status().step + 20)
     attached = pexpect.spawn(sys.executable, ["-m", "tui_gpt", "--workspace", str(tmp_path), "attach"], timeout=90)
     attached.expect("running.*step")
@@ -210,7 +212,7 @@ def test_ctrl_c_saves_and_stops_with_exit_code_130(tmp_path: Path) -> None:
         "training.duration=100000",
     ]
     shell = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    folder = until(lambda: (runs_in(tmp_path / "runs") or [None])[0], "a run")
+    folder = until(lambda: (list_runs(tmp_path / "runs") or [None])[0], "a run")
     at_step(folder, 3)
     shell.send_signal(signal.SIGINT)
     assert shell.wait(60) == 130
@@ -220,8 +222,8 @@ def test_ctrl_c_saves_and_stops_with_exit_code_130(tmp_path: Path) -> None:
 
 
 def _stop(folder: RunFolder) -> None:
-    from tui_gpt.run import commands
+    from tui_gpt.run import command_files
     from tui_gpt.run.messages import Command
 
-    commands.send(folder, Command(name="stop"))
+    command_files.send(folder, Command(name="stop"))
     assert ended(folder).state == "stopped"

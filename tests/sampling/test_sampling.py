@@ -11,12 +11,12 @@ from tui_gpt.config import ModelConfig
 from tui_gpt.corpora import make_tokenizer
 from tui_gpt.model import GPT
 from tui_gpt.sampling import SamplingOptions, generate, generate_text
-from tui_gpt.sampling.strategies import choose
+from tui_gpt.sampling.strategies import sample_token
 
 
 def draw(logits: torch.Tensor, times: int = 200, **options: float) -> set[int]:
     generator = torch.Generator().manual_seed(0)
-    return {choose(logits, generator, **{"temperature": 1.0} | options) for _ in range(times)}
+    return {sample_token(logits, generator, **{"temperature": 1.0} | options) for _ in range(times)}
 
 
 LOGITS = torch.log(torch.tensor([0.5, 0.25, 0.15, 0.07, 0.03]))
@@ -39,7 +39,7 @@ def test_filters_keep_what_they_promise() -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_logits_give_a_token(values: list[float]) -> None:
     generator = torch.Generator().manual_seed(0)
-    token = choose(torch.tensor(values), generator, temperature=0.7, top_k=3, top_p=0.9, min_p=0.05)
+    token = sample_token(torch.tensor(values), generator, temperature=0.7, top_k=3, top_p=0.9, min_p=0.05)
     assert 0 <= token < len(values)
 
 

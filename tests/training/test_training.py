@@ -16,22 +16,22 @@ from tests.live import ended, start
 from tui_gpt.config import ModelConfig, OptimizerConfig, ScheduleConfig, build, keys_of, override
 from tui_gpt.errors import ConfigError
 from tui_gpt.model import GPT
-from tui_gpt.training.batches import Batches, Micro, Part, StepBatch, to_device
-from tui_gpt.training.compute import choose
-from tui_gpt.training.evaluation import evaluate
-from tui_gpt.training.guard import Guard
+from tui_gpt.training.compute import choose_compute
+from tui_gpt.training.data.batches import BatchLoader, CorpusPart, MicroBatch, StepBatch, to_device
+from tui_gpt.training.loop.guard import Guard
+from tui_gpt.training.loop.step import TrainStep
+from tui_gpt.training.measuring.evaluation import evaluate
 from tui_gpt.training.optimizers import make_optimizers
-from tui_gpt.training.preparation import fit, prepare_run
-from tui_gpt.training.schedules import learning_rate, progress_after_warmup
-from tui_gpt.training.step import Stepper
+from tui_gpt.training.optimizers.schedules import learning_rate, progress_after_warmup
+from tui_gpt.training.run_setup import fit, prepare_run
 
 CPU = torch.device("cpu")
 
 
-def stepper(model: GPT, grad_clip: float = 1.0) -> Stepper:
+def train_step(model: GPT, grad_clip: float = 1.0) -> TrainStep:
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    guard = Guard(CPU, holds_spikes=True, overflow_is_usual=False)
-    return Stepper(
+    guard = Guard(CPU, skip_spikes=True, expect_overflow=False)
+    return TrainStep(
         model, make_optimizers(model, OptimizerConfig()), scaler, guard, nullcontext, grad_clip, lambda *_: None
     )
 
@@ -41,7 +41,7 @@ def some_batch(sequences: int) -> StepBatch:
     return StepBatch(tokens[:, :-1], tokens[:, 1:], None)
 
 
-def uneven(micro_batches: list[Micro]) -> list[Micro]:
+def uneven(micro_batches: list[MicroBatch]) -> list[MicroBatch]:
     """The same micro-batches with targets missing here and there, so that they hold unequal numbers of them."""
     shortened = []
     for micro in micro_batches:
@@ -59,7 +59,7 @@ def test_accumulation_gives_the_gradient_of_one_big_batch_also_with_uneven_targe
         model.zero_grad()
         micro_batches = uneven(to_device(batch, accumulation, CPU))
         assert accumulation == 1 or len({micro.num_targets for micro in micro_batches}) > 1
-        loss = stepper(model).gradients(1, micro_batches)
+        loss = train_step(model).compute_gradients(1, micro_batches)
         found.append([loss, *(parameter.grad.clone() for parameter in model.parameters())])
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):
@@ -70,10 +70,10 @@ def test_a_step_clips_and_reports_the_norm_before_clipping() -> None:
     torch.manual_seed(0)
     model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=8), 50)
     micro = to_device(some_batch(2), 1, CPU)
-    taker = stepper(model, grad_clip=0.01)
-    loss = taker.gradients(1, micro)
+    taker = train_step(model, grad_clip=0.01)
+    loss = taker.compute_gradients(1, micro)
     expected = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in model.parameters()]))
-    taken = taker.apply(1, loss, 1e-3)
+    taken = taker.apply_update(1, loss, 1e-3)
     assert torch.allclose(taken.grad_norm, expected)
     assert taken.loss.item() == pytest.approx(math.log(50), abs=0.2)
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -96,10 +96,12 @@ def test_the_cosine_warms_up_peaks_and_ends_at_its_floor() -> None:
     assert all(one >= other for one, other in itertools.pairwise(rates[9:]))
 
 
-def scoring(tokens: np.ndarray, sequences: int, mode: Literal["windows", "packed"] = "windows", starts=(0,)) -> Batches:
-    parts = [Part(0, len(tokens), np.array(starts))]
+def scoring(
+    tokens: np.ndarray, sequences: int, mode: Literal["windows", "packed"] = "windows", starts=(0,)
+) -> BatchLoader:
+    parts = [CorpusPart(0, len(tokens), np.array(starts))]
     context = min(16, len(tokens) - 1)
-    return Batches(tokens, mode, context, sequences, 0, parts=parts, end_of_text=49)
+    return BatchLoader(tokens, mode, context, sequences, 0, parts=parts, end_of_text=49)
 
 
 @pytest.mark.parametrize("length", [3, 16, 17, 50, 81])
@@ -200,7 +202,7 @@ def test_the_fit_counts_the_rows_that_the_batches_have(mode: Literal["windows", 
     asked = override({}, [f"data.mode={mode}", "data.stride=4", "model.context_length=16"])
     tokens = 1281
     config, _ = fit(build(asked), tokens, by_hand=keys_of(asked))
-    batches = Batches(np.zeros(tokens, np.uint16), mode, 16, config.sequences_per_step, 1, stride=4)
+    batches = BatchLoader(np.zeros(tokens, np.uint16), mode, 16, config.sequences_per_step, 1, stride=4)
     expected = 317 if mode == "sliding" else 80
     assert batches.rows == expected + (mode == "packed")  # which also predicts the first token
     assert config.sequences_per_step == min(build(asked).sequences_per_step, expected // 8)
@@ -215,7 +217,7 @@ def test_what_a_cpu_cannot_do_is_refused() -> None:
             "training.device=tpu": "unknown",
         }.items():
             with pytest.raises(ConfigError, match=says):
-                choose(build(override({}, [assignment])).training)
+                choose_compute(build(override({}, [assignment])).training)
     finally:
         torch.set_num_threads(threads)
 

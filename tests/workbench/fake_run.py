@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 
 from tui_gpt.config import build, to_dict, to_toml
-from tui_gpt.run.commands import take
+from tui_gpt.run.command_files import receive
 from tui_gpt.run.folder import RunFolder, write_atomically
-from tui_gpt.run.journal import JournalWriter
+from tui_gpt.run.jsonl import JsonlWriter
 from tui_gpt.run.messages import (
     SCHEMA_VERSION,
     Command,
@@ -65,7 +65,7 @@ class FakeRun:
         self.total = total
         self.folder.config.write_text(to_toml(to_dict(self.config)))
         self._lock: int | None = None
-        self._pens: dict[Path, JournalWriter] = {}
+        self._pens: dict[Path, JsonlWriter] = {}
         self._random = random.Random(name)
         self.step = 0
         MADE.append(self)
@@ -74,7 +74,7 @@ class FakeRun:
     # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def append(self, path: Path, *messages: Message) -> None:
-        pen = self._pens.get(path) or self._pens.setdefault(path, JournalWriter(path))
+        pen = self._pens.get(path) or self._pens.setdefault(path, JsonlWriter(path))
         for message in messages:
             pen.append(message)
 
@@ -192,7 +192,7 @@ class FakeRun:
 
     def answer(self, *, ok: bool = True, message: str = "done") -> list[Command]:
         """Acknowledge every command that waits, as the supervisor does; the commands."""
-        commands = [command for command in take(self.folder) if isinstance(command, Command)]
+        commands = [command for command in receive(self.folder) if isinstance(command, Command)]
         for command in commands:
             self.tell("ack", message, command_id=command.id, command=command.name, ok=ok)
         return commands

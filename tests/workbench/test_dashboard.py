@@ -5,7 +5,7 @@ from textual.widgets import Input
 
 from tests.workbench import fake_run
 from tests.workbench.conftest import settle, text_of
-from tui_gpt.run import commands
+from tui_gpt.run import command_files
 from tui_gpt.workbench.dialogs import Picker, Question, Reader
 
 
@@ -112,7 +112,7 @@ async def test_commands_without_a_live_run_say_so(opened, runs):
 async def test_stop_asks_saves_first_and_goes_further_only_when_told(opened, runs, monkeypatch):
     run = fake_run.running(runs, steps=20)
     killed = []
-    monkeypatch.setattr(commands, "kill", lambda folder, sig: killed.append(sig.name))
+    monkeypatch.setattr(command_files, "signal_trainer", lambda folder, sig: killed.append(sig.name))
     async with opened() as (app, pilot):
         await press(app, pilot, "X")
         assert isinstance(app.screen, Question)

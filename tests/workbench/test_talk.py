@@ -8,7 +8,7 @@ from tests.workbench import fake_run
 from tests.workbench.conftest import settle, text_of
 from tui_gpt.checkpoints.manifest import MANIFEST, Manifest
 from tui_gpt.config.schema import SamplingConfig
-from tui_gpt.run.messages import Chunk, Failure, Generated, Loaded, Refused
+from tui_gpt.run.messages import Chunk, Failure, Generated, Loaded, RequestFailed
 from tui_gpt.workbench import talk_screen
 from tui_gpt.workbench.manuscript import MODEL, USER, Authors
 from tui_gpt.workbench.memory import Talk
@@ -165,7 +165,7 @@ async def test_turns_name_the_speakers_and_end_where_the_users_begins(opened, ru
 async def test_a_refusal_is_said(opened, run, voices):
     async with opened() as (app, pilot):
         await press(app, pilot, "t", "g")
-        voices[0].hear(Refused(id=voices[0].asked[0].id, failure=Failure(what="the checkpoint is damaged")))
+        voices[0].hear(RequestFailed(id=voices[0].asked[0].id, failure=Failure(what="the checkpoint is damaged")))
         await settle(app, pilot)
         await pilot.pause()
         assert "the checkpoint is damaged" in text_of(app)

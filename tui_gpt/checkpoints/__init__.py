@@ -6,7 +6,7 @@ from typing import Any
 
 _HOMES = {
     "CheckpointInfo": "manifest",
-    "Loaded": "state",
+    "LoadedModel": "state",
     "best": "manifest",
     "list_checkpoints": "manifest",
     "newest": "manifest",

@@ -194,7 +194,7 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 @dataclass
-class Loaded:
+class LoadedModel:
     """A model that speaks, and what it came with."""
 
     model: GPT
@@ -204,7 +204,7 @@ class Loaded:
     path: Path
 
 
-def load_model(checkpoint: Path, device: torch.device | str = "cpu") -> Loaded:
+def load_model(checkpoint: Path, device: torch.device | str = "cpu") -> LoadedModel:
     """The model of a verified checkpoint, in evaluation mode on `device`. Raises CheckpointError."""
     manifest = manifests.verify(checkpoint)
     config = build(read_toml(checkpoint / CONFIG), str(checkpoint / CONFIG))
@@ -212,7 +212,7 @@ def load_model(checkpoint: Path, device: torch.device | str = "cpu") -> Loaded:
         model = GPT(config.model, manifest.vocab_size)
     _fill(model, checkpoint)
     tokenizer = load_tokenizer(checkpoint / TOKENIZER)
-    return Loaded(model.to(device).eval(), tokenizer, config, manifest, checkpoint)
+    return LoadedModel(model.to(device).eval(), tokenizer, config, manifest, checkpoint)
 
 
 def _fill(model: GPT, checkpoint: Path) -> None:

@@ -17,7 +17,7 @@ from tui_gpt.config import asked_for, build, override, set_key
 from tui_gpt.corpora import prepare
 from tui_gpt.errors import ConfigError, RunError
 from tui_gpt.run import folder as folders
-from tui_gpt.run.messages import BatchSearch, Bench, Measured
+from tui_gpt.run.messages import BatchSizeSearchResult, BenchmarkResult, MeasurementContext
 
 
 @command("bench")
@@ -45,41 +45,41 @@ def bench_command(
     asked = override(asked_for(config) if config else {}, overrides)
     if corpus:
         set_key(asked, "data.corpus", from_here(corpus))
-    asked = launch.checked(asked, workspace.corpus)
+    asked = launch.validate_request(asked, workspace.corpus)
     plan = build(asked)
     _choose_card(workspace, plan.training.device)
     with narrated() as progress:
         prepare(plan.data, workspace.corpus, progress)  # here, so that its memory is not counted as training's
-        entry = "tui_gpt.training.bench:" + ("find_batch" if find_batch else "measure")
+        entry = "tui_gpt.training.measuring.benchmark:" + ("run_batch_size_search" if find_batch else "run_benchmark")
         place = str(workspace.corpus)
-        measured: Measured = ask(
+        measured: MeasurementContext = ask(
             entry,
             *([asked, place] if find_batch else [asked, place, str(workspace.path), steps or 0]),
-            kind=BatchSearch if find_batch else Bench,
+            kind=BatchSizeSearchResult if find_batch else BenchmarkResult,
             mistake=RunError,
             where="bench",
             say=lambda phase: progress(phase, None),
         )
     if as_json:
         print_json(measured)
-    elif isinstance(measured, BatchSearch):
+    elif isinstance(measured, BatchSizeSearchResult):
         _print_search(measured)
     else:
-        assert isinstance(measured, Bench)
+        assert isinstance(measured, BenchmarkResult)
         _print_bench(measured)
 
 
 def _choose_card(workspace: Workspace, device: str) -> None:
     """The card that a run would get, visible alone to the process that measures; live runs are warned of."""
-    live = [folder.id for folder in folders.runs_in(workspace.runs) if folder.is_locked()]
+    live = [folder.id for folder in folders.list_runs(workspace.runs) if folder.is_locked()]
     if live:
         click.echo(f"{', '.join(live)} is live: what it computes slows what is measured", err=True)
-    card = hardware.choose_gpu(device, hardware.gpus(), folders.cards_in_use(workspace.runs))
+    card = hardware.choose_gpu(device, hardware.gpus(), folders.gpus_in_use(workspace.runs))
     if card is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = card.uuid
 
 
-def _print_bench(found: Bench) -> None:
+def _print_bench(found: BenchmarkResult) -> None:
     table = _facts(found)
     table.add_row("step", f"{_step(found)}, {found.tokens_per_step:,} tokens")
     table.add_row("speed", f"{found.tokens_per_second:,.0f} tokens/s, the median of {found.steps} steps")
@@ -99,7 +99,7 @@ def _print_bench(found: Bench) -> None:
     click.echo(f"\n{found.verdict}")
 
 
-def _print_search(found: BatchSearch) -> None:
+def _print_search(found: BatchSizeSearchResult) -> None:
     _print(_facts(found), found)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("micro_batch_size", "accumulation_steps", "ms a pass", "tokens/s", "memory"):
@@ -120,7 +120,7 @@ def _print_search(found: BatchSearch) -> None:
     click.echo(f"Fastest with the config's step: {found.overrides_keeping_step}")
 
 
-def _facts(found: Measured) -> Table:
+def _facts(found: MeasurementContext) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
@@ -134,13 +134,13 @@ def _facts(found: Measured) -> Table:
     return table
 
 
-def _print(table: Table, found: Measured) -> None:
+def _print(table: Table, found: MeasurementContext) -> None:
     for note in found.notes:
         table.add_row("note", note)
     Console(markup=False, highlight=False).print(table)
 
 
-def _step(found: Bench) -> str:
+def _step(found: BenchmarkResult) -> str:
     return f"{found.micro_batch_size:,} sequences × {found.accumulation_steps:,}"
 
 

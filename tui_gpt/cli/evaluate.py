@@ -28,7 +28,7 @@ def eval_command(
     checkpoint = find_checkpoint(reference, workspace)
     wanted = check_corpus(from_here(corpus), workspace.corpus) if corpus else ""
     message = ask(
-        "tui_gpt.training.scoring:score",
+        "tui_gpt.training.measuring.evaluation_process:evaluate_checkpoint",
         str(checkpoint),
         wanted,
         split,

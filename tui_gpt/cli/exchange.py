@@ -12,8 +12,8 @@ from tui_gpt.cli.options import Workspace, command, json_option, print_json
 from tui_gpt.cli.sample import find_checkpoint
 from tui_gpt.cli.worker import ask
 from tui_gpt.errors import CheckpointError
-from tui_gpt.run.folder import check_name
-from tui_gpt.run.messages import Exchanged
+from tui_gpt.run.folder import validate_name
+from tui_gpt.run.messages import ConversionResult
 
 
 @command("import")
@@ -27,7 +27,7 @@ def import_command(workspace: Workspace, source: Path, name: str | None, as_json
     to sample, score, and train from: gpt-tui train --init-from RUN.
     """
     source = source.expanduser().absolute()
-    name = check_name(name or re.sub(r"[^A-Za-z0-9._+-]+", "-", source.name).strip("-._+")[:60] or "import")
+    name = validate_name(name or re.sub(r"[^A-Za-z0-9._+-]+", "-", source.name).strip("-._+")[:60] or "import")
     made = _converted("import_folder", str(source), str(workspace.runs.absolute()), name)
     run = Path(made.path).name
     if as_json:
@@ -55,12 +55,12 @@ def export_command(workspace: Workspace, reference: str, target: Path, as_json: 
     click.echo(made.path)
 
 
-def _converted(work: str, *arguments: str) -> Exchanged:
+def _converted(work: str, *arguments: str) -> ConversionResult:
     """What the process that converts makes; its words go to stderr. Raises CheckpointError."""
     return ask(
-        f"tui_gpt.checkpoints.exchange:{work}",
+        f"tui_gpt.checkpoints.import_export:{work}",
         *arguments,
-        kind=Exchanged,
+        kind=ConversionResult,
         mistake=CheckpointError,
         where=arguments[0],
         say=lambda phase: click.echo(phase, err=True),

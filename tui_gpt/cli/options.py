@@ -35,7 +35,7 @@ class Workspace:
         """The run referred to; without a reference the only live one or, when none is live, the newest."""
         if reference:
             return folders.find(self.runs, reference)
-        known = folders.runs_in(self.runs)
+        known = folders.list_runs(self.runs)
         live = [folder for folder in known if folder.is_locked()]
         if len(live) > 1:
             raise RunError(f"{len(live)} runs are live: say which", do=", ".join(folder.id for folder in live))

@@ -16,9 +16,9 @@ from tui_gpt.cli.follow import plain
 from tui_gpt.cli.options import Workspace, command, json_option, print_json
 from tui_gpt.config import build, read_toml
 from tui_gpt.errors import CheckpointError, RunError
-from tui_gpt.run.folder import cards_in_use
-from tui_gpt.run.messages import Chunk, Generate, Generated, Loaded, Refused
-from tui_gpt.run.process import Channel, spawn
+from tui_gpt.run.child_process import Channel, spawn
+from tui_gpt.run.folder import gpus_in_use
+from tui_gpt.run.messages import Chunk, Generate, Generated, Loaded, RequestFailed
 
 
 @command("sample")
@@ -71,14 +71,14 @@ def start_sampler(workspace: Workspace, options: dict[str, Any]) -> tuple[Any, C
     """A sampler process; on the CPU while live runs hold every card."""
     cards = hardware.gpus()
     if options["device"] == "auto" and cards:
-        taken = cards_in_use(workspace.runs)
+        taken = gpus_in_use(workspace.runs)
         free = [card for card in cards if card.uuid not in taken]
         if free:
             os.environ["CUDA_VISIBLE_DEVICES"] = max(free, key=lambda card: card.memory_free_bytes).uuid
         else:
             click.echo("sampling on the CPU: a live run has the GPU", err=True)
             options["device"] = "cpu"
-    return spawn("tui_gpt.sampling.process:serve")
+    return spawn("tui_gpt.sampling.sampler_process:serve")
 
 
 def _print_one(channel: Channel, wanted: Generate, as_json: bool, *, last: bool) -> None:
@@ -92,7 +92,7 @@ def _print_one(channel: Channel, wanted: Generate, as_json: bool, *, last: bool)
         except EOFError:
             raise CheckpointError("the sampler ended without a word", where=wanted.checkpoint) from None
         match message:
-            case Refused(failure=failure):
+            case RequestFailed(failure=failure):
                 raise CheckpointError(failure.what, where=failure.where, do=failure.do)
             case Loaded():
                 step = message.step

@@ -83,7 +83,7 @@ def train_command(
         folder = launch.resume(workspace.find(resume), workspace.corpus, keys_of(asked), stop_at=stop_at)
     else:
         if dry_run:
-            _print_plan(launch.checked(asked, workspace.corpus))
+            _print_plan(launch.validate_request(asked, workspace.corpus))
             return
         folder = launch.start(workspace.runs, workspace.corpus, asked, name=name, stop_at=stop_at)
     if detach:
@@ -103,7 +103,7 @@ def _cooldown(
             do="gpt-tui train --cooldown-from RUN --steps 500",
         )
     del asked["training"]["duration"]  # --steps count from the checkpoint
-    return launch.cooldown(_checkpoint(reference, workspace), steps, asked)
+    return launch.cooldown_request(_checkpoint(reference, workspace), steps, asked)
 
 
 def _check_alone(

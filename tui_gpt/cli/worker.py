@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from tui_gpt.errors import UserError
-from tui_gpt.run.messages import Message, Progress, Refused
-from tui_gpt.run.process import spawn
+from tui_gpt.run.child_process import spawn
+from tui_gpt.run.messages import Message, Progress, RequestFailed
 
 T = TypeVar("T", bound=Message)
 
@@ -25,7 +25,7 @@ def ask(
     signal.signal(signal.SIGINT, before)
     try:
         while not isinstance(message := channel.receive(None), kind):
-            if isinstance(message, Refused):
+            if isinstance(message, RequestFailed):
                 failure = message.failure
                 raise mistake(failure.what, where=failure.where, do=failure.do)
             if isinstance(message, Progress):

@@ -23,9 +23,9 @@ from torch.utils.checkpoint import checkpoint
 
 from tui_gpt.config import ModelConfig
 from tui_gpt.config.estimates import swiglu_width
-from tui_gpt.model.cache import KVCache
-from tui_gpt.model.functions import rms_norm, squared_relu
-from tui_gpt.model.loss import head_loss
+from tui_gpt.model.autograd_functions import rms_norm, squared_relu
+from tui_gpt.model.cross_entropy import linear_cross_entropy
+from tui_gpt.model.kv_cache import KVCache
 
 LOGIT_CAP = 15.0
 ROPE_BASE = 10_000.0
@@ -108,7 +108,7 @@ class GPT(nn.Module):
         weight = self.embedding.weight if self.head is None else self.head.weight
         cap = LOGIT_CAP if self.modern else 0.0
         if targets is not None:
-            return head_loss(x, weight, targets, self.vocab_size, cap)
+            return linear_cross_entropy(x, weight, targets, self.vocab_size, cap)
         logits = F.linear(x, weight)[..., : self.vocab_size].float()
         return cap * torch.tanh(logits / cap) if cap else logits
 

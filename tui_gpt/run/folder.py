@@ -21,7 +21,7 @@ import msgspec
 
 from tui_gpt.config import Asked, Config, build, read_toml, to_toml
 from tui_gpt.errors import RunError, reason
-from tui_gpt.run.journal import read_journal
+from tui_gpt.run.jsonl import read_jsonl
 from tui_gpt.run.messages import (
     FINAL_STATES,
     SCHEMA_VERSION,
@@ -80,16 +80,16 @@ class RunFolder:
         return _read(self.info, RunInfo, check=_check_version)
 
     def read_metrics(self) -> list[Metrics]:
-        return read_journal(self.metrics, Metrics)
+        return read_jsonl(self.metrics, Metrics)
 
     def read_evals(self) -> list[Eval]:
-        return read_journal(self.evals, Eval)
+        return read_jsonl(self.evals, Eval)
 
     def read_samples(self) -> list[Sample]:
-        return read_journal(self.samples, Sample)
+        return read_jsonl(self.samples, Sample)
 
     def read_events(self) -> list[Event]:
-        return read_journal(self.events, Event)
+        return read_jsonl(self.events, Event)
 
     def is_locked(self) -> bool:
         """Whether a supervisor or trainer of this run is alive (on this host, or on any where flock is shared)."""
@@ -155,7 +155,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def check_name(name: str, what: str = "run name") -> str:
+def validate_name(name: str, what: str = "run name") -> str:
     """`name`, if it is safe as a folder's name. Raises RunError otherwise."""
     if not NAME.fullmatch(name):
         raise RunError(
@@ -167,7 +167,7 @@ def check_name(name: str, what: str = "run name") -> str:
 
 def create(runs: Path, name: str, asked: Asked) -> RunFolder:
     """A new folder `<date>-<time>-<name>` under `runs` with the config as asked. Raises RunError."""
-    check_name(name)
+    validate_name(name)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     try:
         runs.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def create(runs: Path, name: str, asked: Asked) -> RunFolder:
     return folder
 
 
-def runs_in(runs: Path) -> list[RunFolder]:
+def list_runs(runs: Path) -> list[RunFolder]:
     """Every run under `runs`, oldest first."""
     if not runs.is_dir():
         return []
@@ -196,9 +196,9 @@ def runs_in(runs: Path) -> list[RunFolder]:
     return sorted((folder for folder in found if folder.config.exists()), key=lambda folder: folder.id)
 
 
-def cards_in_use(runs: Path, besides: str = "") -> set[str]:
+def gpus_in_use(runs: Path, besides: str = "") -> set[str]:
     """UUIDs of the GPUs that live runs compute on, but for the run with the id `besides`."""
-    statuses = [folder.read_status() for folder in runs_in(runs) if folder.id != besides and folder.is_locked()]
+    statuses = [folder.read_status() for folder in list_runs(runs) if folder.id != besides and folder.is_locked()]
     return {status.gpu_uuid for status in statuses if status and status.gpu_uuid}
 
 
@@ -207,7 +207,7 @@ def find(runs: Path, reference: str) -> RunFolder:
     path = Path(reference).expanduser()
     if (path / "config.toml").is_file() and (path / "commands").is_dir():
         return RunFolder(path.resolve())
-    known = runs_in(runs)
+    known = list_runs(runs)
     matches = [folder for folder in known if folder.id == reference] or [
         folder for folder in known if reference and reference in folder.id
     ]
@@ -223,7 +223,7 @@ def find(runs: Path, reference: str) -> RunFolder:
 
 def rename(folder: RunFolder, name: str) -> RunFolder:
     """The run under a new name; its date and time stay. Raises RunError for a live run or a name that is taken."""
-    check_name(name)
+    validate_name(name)
     if folder.is_locked():
         raise RunError("is live, and a live run keeps its name", where=folder.id, do=f"gpt-tui stop {folder.id}")
     stamp = re.match(r"\d{8}-\d{6}-", folder.id)

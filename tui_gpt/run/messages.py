@@ -309,7 +309,7 @@ class Generated(Message, frozen=True):
     cancelled: bool = False
 
 
-class Exchanged(Message, frozen=True):
+class ConversionResult(Message, frozen=True):
     """A model was imported or exported: the folder that was made, and the checkpoint on our side.
 
     format: of the folder, `gpt2` where transformers reads it, else `gpt-tui`.
@@ -322,7 +322,7 @@ class Exchanged(Message, frozen=True):
     format: str
 
 
-class Measured(Message, frozen=True, omit_defaults=False):
+class MeasurementContext(Message, frozen=True, omit_defaults=False):
     """What was measured: which model on which machine. Shares are of the time, 0 to 1.
 
     notes: what is not as the config asked, or as one would expect, and why.
@@ -339,7 +339,7 @@ class Measured(Message, frozen=True, omit_defaults=False):
     notes: tuple[str, ...]
 
 
-class Bench(Measured, frozen=True, omit_defaults=False):
+class BenchmarkResult(MeasurementContext, frozen=True, omit_defaults=False):
     """How fast a run would go: the real engine on its corpus.
 
     peak_source: what mfu is measured against. doubling_gain: tokens a second at twice the micro-batch against those at
@@ -369,7 +369,7 @@ class Bench(Measured, frozen=True, omit_defaults=False):
     verdict: str
 
 
-class BatchTried(Message, frozen=True, omit_defaults=False):
+class BatchSizeTrial(Message, frozen=True, omit_defaults=False):
     """A micro-batch size, and what a step of it costs; None where it did not fit."""
 
     micro_batch_size: int
@@ -380,14 +380,14 @@ class BatchTried(Message, frozen=True, omit_defaults=False):
     memory_peak_bytes: int | None = None
 
 
-class BatchSearch(Measured, frozen=True, omit_defaults=False):
+class BatchSizeSearchResult(MeasurementContext, frozen=True, omit_defaults=False):
     """The micro-batch sizes tried, smallest first, what ended the search, and the fastest of them.
 
     `overrides` set that one; `overrides_keeping_step` the fastest of those with which a step has the tokens that the
     config gives it.
     """
 
-    sizes: tuple[BatchTried, ...]
+    sizes: tuple[BatchSizeTrial, ...]
     largest_micro_batch_size: int
     ended_by: Literal["memory", "memory budget", "time", "bound"]
     reason: str
@@ -398,7 +398,7 @@ class BatchSearch(Measured, frozen=True, omit_defaults=False):
     overrides_keeping_step: str
 
 
-class Refused(Message, frozen=True):
+class RequestFailed(Message, frozen=True):
     """What was asked cannot be done, and why."""
 
     id: str

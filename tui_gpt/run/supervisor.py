@@ -21,9 +21,10 @@ import msgspec
 from tui_gpt import hardware
 from tui_gpt.config import build, keys_of, set_key, to_toml
 from tui_gpt.errors import RunError, UserError
-from tui_gpt.run import commands
-from tui_gpt.run.folder import RunFolder, cards_in_use, write_atomically
-from tui_gpt.run.journal import JournalWriter
+from tui_gpt.run import command_files
+from tui_gpt.run.child_process import spawn
+from tui_gpt.run.folder import RunFolder, gpus_in_use, write_atomically
+from tui_gpt.run.jsonl import JsonlWriter
 from tui_gpt.run.messages import (
     FINAL_STATES,
     Ack,
@@ -36,9 +37,8 @@ from tui_gpt.run.messages import (
     Progress,
     Status,
 )
-from tui_gpt.run.process import spawn
 
-TRAINER = "tui_gpt.training.main:run_trainer"
+TRAINER = "tui_gpt.training.trainer_process:run_trainer"
 SCAN_SECONDS = 0.1
 HEARTBEAT_SECONDS = 1.0
 LOCK_PATIENCE_SECONDS = 3.0
@@ -97,7 +97,7 @@ class Supervisor:
 
     def run(self) -> None:
         lock = take_lock(self.folder)
-        self.events = JournalWriter(self.folder.events)
+        self.events = JsonlWriter(self.folder.events)
         for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(sig, self._on_signal)
         try:
@@ -134,7 +134,7 @@ class Supervisor:
                 message = self.channel.receive()
         except EOFError:
             return False
-        for item in commands.take(self.folder):
+        for item in command_files.receive(self.folder):
             self._pass_on(item)
         if self.signalled:
             self.signalled = False
@@ -190,9 +190,7 @@ class Supervisor:
             build(asked, str(self.folder.config))
             write_atomically(self.folder.config, to_toml(asked).encode())
         device = str(keys_of(asked).get("training.device", "auto"))
-        gpu = hardware.choose_gpu(
-            device, hardware.gpus(), cards_in_use(self.folder.path.parent, besides=self.folder.id)
-        )
+        gpu = hardware.choose_gpu(device, hardware.gpus(), gpus_in_use(self.folder.path.parent, besides=self.folder.id))
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
             self._update(gpu_uuid=gpu.uuid, device=gpu.name)
@@ -200,7 +198,7 @@ class Supervisor:
 
     def _refuse_leftovers(self) -> None:
         """Commands left while nobody was there are answered, not obeyed: they were meant for another moment."""
-        for item in commands.take(self.folder):
+        for item in command_files.receive(self.folder):
             if isinstance(item, Command):
                 self._answer(item, "came while the run was not live")
 
@@ -222,7 +220,7 @@ class Supervisor:
     def _finish(
         self, state: Literal["finished", "stopped", "failed"], message: str, failure: Failure | None = None
     ) -> None:
-        for item in commands.take(self.folder):
+        for item in command_files.receive(self.folder):
             if isinstance(item, Command):
                 self.pending[item.id] = item
         for command in self.pending.values():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def choose(
+def sample_token(
     logits: Tensor,
     generator: torch.Generator,
     *,

@@ -55,7 +55,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def choose(config: TrainingConfig) -> Compute:
+def choose_compute(config: TrainingConfig) -> Compute:
     """Carry out device, precision, compile and threads. Raises ConfigError for what this machine cannot do."""
     device = _device(config.device)
     precision = _precision(config.precision, device)

@@ -25,7 +25,7 @@ from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
 from tui_gpt.errors import UserError
-from tui_gpt.run.folder import RunFolder, find, runs_in
+from tui_gpt.run.folder import RunFolder, find, list_runs
 from tui_gpt.run.messages import FINAL_STATES
 from tui_gpt.workbench import memory, steering
 from tui_gpt.workbench.actions import textual_key
@@ -144,7 +144,7 @@ class Workbench(App[int], inherit_bindings=False):
             self.draft.load()
             if self._run is not None:
                 self.feed = self._feed_of(find(self.runs, self._run))
-            elif len(live := [folder for folder in runs_in(self.runs) if folder.is_locked()]) == 1:
+            elif len(live := [folder for folder in list_runs(self.runs) if folder.is_locked()]) == 1:
                 self.feed = self._feed_of(live[0])
             elif live:
                 self.call_after_refresh(self.show_screen, "runs")

@@ -49,7 +49,7 @@ class Commander:
 
     def send(self, feed: RunFeed, name: CommandName, *, now: bool = False) -> Ask:
         """Raises RunError when the run is not live."""
-        from tui_gpt.run.commands import send
+        from tui_gpt.run.command_files import send
 
         command = Command(name=name, sender="workbench", now=now)
         ask = Ask(send(feed.folder, command), name, feed.folder.id)

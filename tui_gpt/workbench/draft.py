@@ -28,7 +28,7 @@ from tui_gpt.config import (
     to_toml,
 )
 from tui_gpt.errors import ConfigError, UserError, reason
-from tui_gpt.run.folder import check_name, write_atomically
+from tui_gpt.run.folder import validate_name, write_atomically
 
 
 class Draft:
@@ -93,7 +93,7 @@ class Draft:
 
     def save_as(self, name: str) -> Path:
         """Raises RunError for a name that cannot be one, ConfigError when the file cannot be written."""
-        check_name(name, "config name")
+        validate_name(name, "config name")
         path = self.configs / f"{name.removesuffix('.toml')}.toml"
         self._write(path)
         return path

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tui_gpt.config import Asked, Config
 from tui_gpt.errors import UserError
 from tui_gpt.run.folder import RunFolder
-from tui_gpt.run.journal import JournalReader, settle
+from tui_gpt.run.jsonl import JsonlReader, append_entries
 from tui_gpt.run.messages import FINAL_STATES, Eval, Event, Rewound, RunInfo, Sample, Status
 from tui_gpt.workbench.series import Point, Series
 
@@ -65,10 +65,10 @@ class RunFeed:
         self.opened = False  # whether it has been read once
         self._config_stamp = self._checkpoints_stamp = 0
         self._readers = (
-            JournalReader(folder.metrics, Point, chunk_bytes=1 << 21),
-            JournalReader(folder.evals, Eval),
-            JournalReader(folder.samples, Sample),
-            JournalReader(folder.events, Event),
+            JsonlReader(folder.metrics, Point, chunk_bytes=1 << 21),
+            JsonlReader(folder.evals, Eval),
+            JsonlReader(folder.samples, Sample),
+            JsonlReader(folder.events, Event),
         )
 
     @property
@@ -121,9 +121,9 @@ class RunFeed:
     def take(self, news: News) -> bool:
         """Make `news` known; whether there may be more to read at once."""
         self.series.extend(news.metrics)
-        settle(self.evals, news.evals)
-        settle(self.samples, news.samples)
-        settle(self.events, news.events)
+        append_entries(self.evals, news.evals)
+        append_entries(self.samples, news.samples)
+        append_entries(self.events, news.events)
         acks = (item for item in news.events if isinstance(item, Event) and item.kind == "ack")
         self.acks |= {ack.command_id: ack for ack in acks if ack.command_id}
         del self.samples[:-KEPT_SAMPLES], self.events[:-KEPT_EVENTS]

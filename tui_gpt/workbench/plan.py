@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tui_gpt.config import Config, Duration
 from tui_gpt.config.estimates import memory_bytes, parameters, rows_per_epoch, window_step
 from tui_gpt.errors import ConfigError, UserError
-from tui_gpt.run.folder import runs_in
+from tui_gpt.run.folder import list_runs
 
 if TYPE_CHECKING:
     from tui_gpt.workbench.corpus_facts import CorpusFacts
@@ -95,7 +95,7 @@ def _free_memory(config: Config, readings: Readings) -> tuple[int | None, str]:
 
 def known_speed(runs: Path, config: Config, *, look_back: int = 30) -> Speed | None:
     """What the newest earlier run of the same model, step and device reached. Blocking."""
-    for folder in reversed(runs_in(runs)[-look_back:]):
+    for folder in reversed(list_runs(runs)[-look_back:]):
         try:
             other, status = folder.read_config(), folder.read_status()
         except UserError:

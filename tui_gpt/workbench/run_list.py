@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui_gpt.errors import UserError
-from tui_gpt.run.folder import RunFolder, runs_in
+from tui_gpt.run.folder import RunFolder, list_runs
 from tui_gpt.run.messages import Status
 from tui_gpt.workbench.canvas import Row, Span, row, under_cursor
 from tui_gpt.workbench.status import state_span
@@ -49,7 +49,7 @@ class RunList:
         """Blocking; never raises for what a run folder can hold."""
         found: dict[str, tuple[object, RunLine]] = {}
         try:
-            folders = runs_in(self.runs)
+            folders = list_runs(self.runs)
         except OSError:
             folders = []
         for folder in folders:

@@ -179,7 +179,7 @@ class RunsScreen(ListScreen[RunLine]):
 
         def check(name: str) -> str:
             try:
-                folders.check_name(name.strip())
+                folders.validate_name(name.strip())
             except UserError as error:
                 return str(error)
             return ""

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from tui_gpt.errors import UserError
-from tui_gpt.run import commands
+from tui_gpt.run import command_files
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import CommandName
 
@@ -108,7 +108,7 @@ def _stop_as_answered(workbench: Workbench, answer: str) -> None:
         command(workbench, "stop", now=answer == "now")
     elif answer != "wait" and workbench.feed is not None:
         try:
-            commands.kill(workbench.feed.folder, signal.Signals[answer])
+            command_files.signal_trainer(workbench.feed.folder, signal.Signals[answer])
         except (UserError, OSError) as error:
             workbench.say(str(error), "error")
         workbench.wake()

@@ -14,8 +14,8 @@ from textual.containers import Horizontal
 
 from tui_gpt.config import field
 from tui_gpt.errors import UserError
-from tui_gpt.run.folder import RunFolder, runs_in
-from tui_gpt.run.messages import Chunk, Generate, Generated, Loaded, Message, Refused
+from tui_gpt.run.folder import RunFolder, list_runs
+from tui_gpt.run.messages import Chunk, Generate, Generated, Loaded, Message, RequestFailed
 from tui_gpt.workbench import actions, memory
 from tui_gpt.workbench.canvas import Canvas, Row, Span, framed, row, sides
 from tui_gpt.workbench.draft import written
@@ -142,9 +142,9 @@ class TalkScreen(WorkScreen):
     async def _choose_newest(self, folder: RunFolder | None = None) -> None:
         feed = self.workbench.feed
         wanted = folder or (feed.folder if feed else None)
-        choices = await asyncio.to_thread(checkpoints_of, [wanted] if wanted else runs_in(self.workbench.runs))
+        choices = await asyncio.to_thread(checkpoints_of, [wanted] if wanted else list_runs(self.workbench.runs))
         if not choices and wanted and folder is None:
-            choices = await asyncio.to_thread(checkpoints_of, runs_in(self.workbench.runs))
+            choices = await asyncio.to_thread(checkpoints_of, list_runs(self.workbench.runs))
         if choices:
             label, _, path = choices[0]
             self.checkpoint, self.label = str(path), label
@@ -157,7 +157,7 @@ class TalkScreen(WorkScreen):
         self.run_worker(self._pick_checkpoint(), group="study")
 
     async def _pick_checkpoint(self) -> None:
-        choices = await asyncio.to_thread(checkpoints_of, runs_in(self.workbench.runs))
+        choices = await asyncio.to_thread(checkpoints_of, list_runs(self.workbench.runs))
         if not choices:
             self.workbench.say("there is no checkpoint yet: c on the dashboard saves one")
             return
@@ -222,7 +222,7 @@ class TalkScreen(WorkScreen):
         elif isinstance(message, Generated):
             self._flush()
             self._finished(message)
-        elif isinstance(message, Refused):
+        elif isinstance(message, RequestFailed):
             self.voice.speaking = ""
             self.word = "refused"
             self.workbench.say(str(message.failure), "error")

@@ -16,9 +16,9 @@ from tui_gpt.run.messages import Cancel, Generate, Message, new_id
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-    from tui_gpt.run.process import Channel
+    from tui_gpt.run.child_process import Channel
 
-ENTRY = "tui_gpt.sampling.process:serve"
+ENTRY = "tui_gpt.sampling.sampler_process:serve"
 
 
 class Voice:
@@ -46,7 +46,7 @@ class Voice:
             self._channel.send(wanted)
 
     def _start(self) -> None:
-        from tui_gpt.run.process import spawn
+        from tui_gpt.run.child_process import spawn
 
         self._process, self._channel = spawn(ENTRY, log=self._log)
 

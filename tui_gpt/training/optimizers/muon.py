@@ -32,7 +32,7 @@ TINY = 1e-12
 
 
 class Piece(NamedTuple):
-    """A matrix to move, the update to orthogonalise, and the running mean square of what came of it, by vector."""
+    """A matrix to move, the update to orthogonalize, and the running mean square of what came of it, by vector."""
 
     matrix: Tensor
     update: Tensor
@@ -100,7 +100,7 @@ class Muon(torch.optim.Optimizer):
 def _apply(pieces: list[Piece], rate: float, hold: Tensor | None) -> None:
     """Orthogonalise the updates, all of one shape up to transposition, even out their vectors, and step along them."""
     stack = torch.stack([p.update if p.update.shape[0] <= p.update.shape[1] else p.update.mT for p in pieces])
-    steps = orthogonalise(stack).float()
+    steps = orthogonalize(stack).float()
     sizes = steps.square().mean(-1 if steps.shape[-1] == steps.shape[-2] else -2, keepdim=True)
     scales = torch.stack([piece.scale for piece in pieces])
     scales.lerp_(sizes if hold is None else torch.where(hold.bool(), scales, sizes), 1 - SCALE_MEMORY)
@@ -117,7 +117,7 @@ def _apply(pieces: list[Piece], rate: float, hold: Tensor | None) -> None:
         piece.scale.copy_(scale)
 
 
-def orthogonalise(x: Tensor) -> Tensor:
+def orthogonalize(x: Tensor) -> Tensor:
     """The polar factor of each matrix of x (count, n, m), n ≤ m: its singular values brought near 1.
 
     On a GPU the products are taken in bf16, which is enough for a direction. In fp32 oblong matrices are not multiplied

@@ -1,0 +1,274 @@
+"""How fast a run would go, and why not faster: `gpt-tui bench`, in a process of its own.
+
+What is measured is the run itself: its corpus prepared, its engine built as the trainer builds it, its steps taken, its
+state copied and written, its model made to speak; only the folder of the run is missing, and nothing is kept.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, snapshot, write
+from tui_gpt.config import Asked, Config
+from tui_gpt.config.estimates import flops_per_token, memory_bytes
+from tui_gpt.errors import reason
+from tui_gpt.run.child_process import Channel, run_task
+from tui_gpt.run.messages import BatchSizeSearchResult, BatchSizeTrial, BenchmarkResult
+from tui_gpt.sampling import SamplingOptions, generate
+from tui_gpt.sampling.generation import prompt_tokens
+from tui_gpt.training.compute import Compute, choose_compute, is_out_of_memory
+from tui_gpt.training.data.batches import BatchLoader
+from tui_gpt.training.loop.engine import (
+    Engine,
+    build_engine,
+    halve_micro_batch,
+    reset_compilation,
+    retry_on_oom,
+    run_with_compile_fallback,
+)
+from tui_gpt.training.measuring.batch_size_search import BUDGET, BatchSizeSearch, recommend, with_micro_batch
+from tui_gpt.training.measuring.bottleneck import Measurements, diagnose_bottleneck
+from tui_gpt.training.measuring.memory_usage import free_memory, limit_bytes, peak_bytes
+from tui_gpt.training.measuring.step_timing import StepTimes, fetch, peak_of_matmul, time_steps, wait_for
+from tui_gpt.training.run_setup import PreparedRun, prepare_run
+
+WARMUP = 3
+STEPS, SECONDS = 50, 20.0  # measured, unless the user says how many: whichever is first
+SAMPLE_TOKENS = 128
+DOUBLING_SECONDS = 5.0
+
+Say = Callable[[str], None]
+
+
+def run_benchmark(channel: Channel, asked: Asked, corpus_dir: str, workspace: str, steps: int) -> None:
+    """Entry point: reply with a `BenchmarkResult` or `RequestFailed`. steps: to measure; 0: by time."""
+    run_task(channel, lambda say: benchmark(asked, Path(corpus_dir), Path(workspace), steps, say))
+
+
+def run_batch_size_search(channel: Channel, asked: Asked, corpus_dir: str) -> None:
+    """Entry point: answer with a `BatchSizeSearchResult`, or `RequestFailed`."""
+    run_task(channel, lambda say: search_batch_size(asked, Path(corpus_dir), say))
+
+
+# ── a run's speed ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def benchmark(asked: Asked, corpus_dir: Path, workspace: Path, steps: int, say: Say) -> BenchmarkResult:
+    """Measure. Raises UserError."""
+    setup = BenchmarkSetup(asked, corpus_dir, say)
+    setup.rehearse()
+    config, compute, engine = setup.config, setup.compute, setup.engine
+    say(f"timing steps of {config.tokens_per_step:,} tokens")
+    times = time_steps(
+        engine,
+        config,
+        compute,
+        warmup=WARMUP,
+        steps=steps or STEPS,
+        at_most_seconds=None if steps else SECONDS,
+    )
+    peak_memory, limit = peak_bytes(compute.device), limit_bytes(compute.device)
+    say("copying and writing a checkpoint")
+    stall, shot = _copied(setup, len(times.whole))
+    written = _written(setup, shot, workspace)
+    size = sum(tensor.nbytes for tensor in (*shot.model.values(), *shot.optimizer.values()))
+    del shot
+    say(f"generating {SAMPLE_TOKENS} tokens")
+    generation = _generation_speed(setup)
+    say("timing twice the micro-batch")
+    gain, no_doubling = _doubling_gain(setup, times, limit - peak_memory)
+    say("timing large matrix products")
+    data_sheet = compute.peak_flops()
+    peak, source = (data_sheet, "data sheet") if data_sheet else (peak_of_matmul(compute), "measured matrix product")
+    p5, p50, p95 = (1000 * float(value) for value in np.percentile(times.whole, [5, 50, 95]))
+    speed = config.tokens_per_step / (p50 / 1000)
+    figures = Measurements(
+        on_gpu=compute.device.type != "cpu",
+        data_wait_share=times.share(times.wait),
+        memory_peak_bytes=peak_memory,
+        memory_limit_bytes=limit,
+        doubling_gain=gain,
+        no_doubling=no_doubling,
+        mfu=speed * flops_per_token(config.model, engine.model.vocab_size) / peak,
+        peak_source=source,
+    )
+    return BenchmarkResult(
+        **setup.identity(),
+        micro_batch_size=config.training.micro_batch_size,
+        accumulation_steps=config.training.accumulation_steps,
+        tokens_per_step=config.tokens_per_step,
+        steps=len(times.whole),
+        tokens_per_second=speed,
+        step_p5_ms=p5,
+        step_p50_ms=p50,
+        step_p95_ms=p95,
+        mfu=figures.mfu,
+        peak_flops_per_second=peak,
+        peak_source=source,
+        memory_peak_bytes=peak_memory,
+        memory_limit_bytes=limit,
+        data_wait_share=figures.data_wait_share,
+        optimizer_share=times.share(times.update),
+        checkpoint_stall_ms=stall * 1000,
+        checkpoint_write_ms=written * 1000 if written is not None else None,
+        checkpoint_bytes=size,
+        generation_tokens_per_second=generation,
+        doubling_gain=gain,
+        verdict=diagnose_bottleneck(figures),
+    )
+
+
+class BenchmarkSetup:
+    """The engine that is measured, and what is said about it."""
+
+    def __init__(self, asked: Asked, corpus_dir: Path, say: Say) -> None:
+        prepared: PreparedRun = prepare_run(asked, corpus_dir, lambda phase, fraction: say(phase))
+        self.config: Config = prepared.config
+        self.shards = prepared.shards
+        self.compute: Compute = choose_compute(self.config.training)
+        self.say = say
+        self.notes = [*prepared.notes, *([self.compute.note] if self.compute.note else [])]
+        say("building the model")
+        self.engine: Engine = build_engine(self.config, self.shards, self.compute)
+
+    def note(self, text: str) -> None:
+        """Something that is not as asked: said now, and kept for the report."""
+        self.notes.append(text)
+        self.say(text)
+
+    def rehearse(self) -> None:
+        """The first step tried, as the trainer does: split smaller if memory is short, uncompiled if that fails."""
+        self.say("compiling" if self.compute.compile else "trying the first batch")
+        engine = self.engine
+        run_with_compile_fallback(engine.train_step, lambda: retry_on_oom(self._first_step, self._split), self.note)
+        wait_for(self.compute.device)
+
+    def _first_step(self) -> None:
+        self.engine.train_step.dry_run(1, fetch(self.engine, self.config, self.compute, 1))
+
+    def _split(self) -> None:
+        free_memory(self.engine.model)
+        self.config, said = halve_micro_batch(self.config)
+        self.note(said)
+
+    def identity(self) -> dict[str, Any]:
+        """What every report says about the model and the machine."""
+        return {
+            "device": self.compute.name,
+            "precision": self.compute.precision,
+            "compiled": self.engine.train_step.compiled is not None,
+            "threads": self.compute.threads,
+            "preset": self.config.preset,
+            "corpus": self.shards.info.name,
+            "parameters": self.engine.model.num_parameters(),
+            "context_length": self.config.model.context_length,
+            "notes": tuple(self.notes),
+        }
+
+
+def _copied(setup: BenchmarkSetup, step: int) -> tuple[float, Snapshot]:
+    """Seconds that the steps wait for a full checkpoint, and the copy that they wait for."""
+    progress = TrainingProgress(step=step, tokens=step * setup.config.tokens_per_step, elapsed_seconds=0.0)
+    tokenizer = setup.shards.tokenizer.to_json()
+    wait_for(setup.compute.device)
+    started = time.perf_counter()
+    shot = snapshot("full", setup.config, tokenizer, setup.engine.model, setup.engine.train_step.optimizers, progress)
+    return time.perf_counter() - started, shot
+
+
+def _written(setup: BenchmarkSetup, shot: Snapshot, workspace: Path) -> float | None:
+    """Seconds to write the checkpoint on the disk where runs lie; None, with a note, where that fails."""
+    try:
+        with tempfile.TemporaryDirectory(dir=workspace, prefix=".bench-") as place:
+            started = time.perf_counter()
+            write(shot, Path(place, "checkpoints"), lambda: None)
+            return time.perf_counter() - started
+    except OSError as error:
+        setup.note(f"no checkpoint could be written: {reason(error)}")
+        return None
+
+
+def _generation_speed(setup: BenchmarkSetup) -> float:
+    """Tokens a second of one text, from its second token on: the first reads the prompt."""
+    model, config = setup.engine.model, setup.config
+    prompts = config.sampling.prompts or ("",)
+    prompt = prompt_tokens(setup.shards.tokenizer, prompts[0])
+    options = msgspec.structs.replace(config.sampling, tokens=SAMPLE_TOKENS)
+    drawing = SamplingOptions.of(options, config.training.seed)
+    model.eval()
+    for _ in range(2):  # the first time warms up
+        moments = [time.perf_counter() for _ in generate(model, prompt, drawing, autocast=setup.compute.autocast)]
+    model.train()
+    gaps = [after - before for before, after in pairwise(moments)]
+    return len(gaps) / sum(gaps)
+
+
+def _doubling_gain(setup: BenchmarkSetup, times: StepTimes, spare_bytes: int) -> tuple[float | None, str]:
+    """Tokens a second at twice the micro-batch against those at one, both of the fastest steps.
+
+    None, and why, where that cannot be tried.
+    """
+    config, compute, engine = setup.config, setup.compute, setup.engine
+    micro, accumulation = config.training.micro_batch_size, config.training.accumulation_steps
+    double = with_micro_batch(config, 2 * micro, 1)
+    extra = memory_bytes(double, engine.model.vocab_size) - memory_bytes(config, engine.model.vocab_size)
+    if compute.device.type == "cpu" and extra > BUDGET * spare_bytes:
+        return None, "there is no memory for twice the micro_batch_size"
+    free_memory(engine.model)
+    reset_compilation(engine.train_step)
+    try:
+        doubled = time_steps(
+            engine._replace(batches=BatchLoader.for_training(setup.shards, double)),
+            double,
+            compute,
+            warmup=WARMUP,
+            steps=STEPS,
+            at_most_seconds=DOUBLING_SECONDS,
+        )
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None, "there is no memory for twice the micro_batch_size"
+    tokens = micro * config.model.context_length
+    alone = times.fastest().tokens_per_second(tokens, accumulation)
+    return doubled.fastest().tokens_per_second(2 * tokens, max(1, accumulation // 2)) / alone, ""
+
+
+# ── the best micro-batch ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def search_batch_size(asked: Asked, corpus_dir: Path, say: Say) -> BatchSizeSearchResult:
+    """Find the largest micro-batch that fits, and the fastest. Raises UserError."""
+    setup = BenchmarkSetup(asked, corpus_dir, say)
+    search = BatchSizeSearch(setup.config, setup.shards, setup.compute, setup.engine, say=say, note=setup.note)
+    largest = search.run()
+    best = recommend(search.tried)
+    kept = [size for size in search.tried if _sequences(size) == setup.config.sequences_per_step]
+    return BatchSizeSearchResult(
+        **setup.identity(),
+        sizes=tuple(search.tried),
+        largest_micro_batch_size=largest,
+        ended_by=search.ended_by,
+        reason=search.reason,
+        recommended_micro_batch_size=best.micro_batch_size,
+        recommended_accumulation_steps=best.accumulation_steps,
+        overrides=_overrides(best),
+        tokens_per_step=_sequences(best) * setup.config.model.context_length,
+        overrides_keeping_step=_overrides(recommend(kept)),
+    )
+
+
+def _sequences(size: BatchSizeTrial) -> int:
+    return size.micro_batch_size * size.accumulation_steps
+
+
+def _overrides(size: BatchSizeTrial) -> str:
+    return f"training.micro_batch_size={size.micro_batch_size} training.accumulation_steps={size.accumulation_steps}"

@@ -1,0 +1,97 @@
+"""From a config as asked to one that can run: text made into shards, and sizes fitted to how much text there is.
+
+Only what came from a preset is fitted; a value that the user set by hand is kept, or refused if it cannot work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tui_gpt.config import Asked, Config, Duration, build, keys_of
+from tui_gpt.config.estimates import rows_per_epoch, window_step
+from tui_gpt.corpora import Shards, ShardsInfo, prepare
+from tui_gpt.errors import ConfigError
+
+MIN_STEPS_PER_EPOCH = 8
+OPENING_TOKENS = 8
+
+
+@dataclass
+class PreparedRun:
+    """What the trainer starts from. notes: each thing that was fitted, in words."""
+
+    config: Config
+    shards: Shards
+    notes: list[str] = field(default_factory=list)
+
+
+def prepare_run(asked: Asked, corpus_dir: Path, progress: Callable[[str, float | None], None]) -> PreparedRun:
+    """Prepare the corpus and resolve the config. Raises UserError."""
+    config = build(asked)
+    shards = prepare(config.data, corpus_dir, progress)
+    config, notes = fit(config, shards.info.train_tokens, by_hand=keys_of(asked))
+    notes += _far_from_asked(shards.info, config.data.val_fraction)
+    if shards.info.documents == 1 and "sampling.prompts" not in keys_of(asked):
+        config = _prompted(config, shards)
+    return PreparedRun(config, shards, notes)
+
+
+def _far_from_asked(info: ShardsInfo, val_fraction: float) -> list[str]:
+    """Says so where whole documents cannot come near the share that validation was to have."""
+    share = info.val_tokens / info.tokens
+    if val_fraction / 2 <= share <= val_fraction * 2:
+        return []
+    return [f"validation has {share:.0%} of the tokens, not {val_fraction:.0%}: it takes whole documents"]
+
+
+def _prompted(config: Config, shards: Shards) -> Config:
+    """A single document has no end of text before its end, so no sample can begin there: begin as the text does."""
+    opening = shards.tokenizer.decode(shards.train[:OPENING_TOKENS].tolist()).rstrip("\ufffd")
+    return msgspec.structs.replace(config, sampling=msgspec.structs.replace(config.sampling, prompts=(opening,)))
+
+
+def fit(config: Config, train_tokens: int, by_hand: dict[str, Any]) -> tuple[Config, list[str]]:
+    """Shrink the window, the step and the warmup to what `train_tokens` can fill, unless they were set by hand."""
+    notes: list[str] = []
+    context = config.model.context_length
+    if context > train_tokens - 1:
+        if "model.context_length" in by_hand:
+            raise ConfigError(
+                f"model.context_length = {context} is longer than the corpus, which has"
+                f" {train_tokens:,} training tokens",
+                do=f"Set it to at most {train_tokens - 1}, or choose a longer corpus",
+            )
+        context = max(2, train_tokens - 1)
+        notes.append(f"context_length is {context}: the corpus has {train_tokens:,} training tokens")
+    rows = rows_per_epoch(train_tokens, context, window_step(config.data.mode, config.data.stride, context))
+    most = max(1, rows // MIN_STEPS_PER_EPOCH)
+    micro, accumulation = config.training.micro_batch_size, config.training.accumulation_steps
+    if micro * accumulation > most and "training.accumulation_steps" not in by_hand:
+        accumulation = max(1, min(accumulation, most // micro))
+    if micro * accumulation > most and "training.micro_batch_size" not in by_hand:
+        micro = max(1, most // accumulation)
+    if (micro, accumulation) != (config.training.micro_batch_size, config.training.accumulation_steps):
+        sequences = "1 sequence" if micro * accumulation == 1 else f"{micro * accumulation} sequences"
+        notes.append(f"a step takes {sequences}: the corpus has {rows} windows, and an epoch at least 8 steps")
+    if config.model.context_length != context:
+        config = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, context_length=context))
+    training = msgspec.structs.replace(config.training, micro_batch_size=micro, accumulation_steps=accumulation)
+    config = msgspec.structs.replace(config, training=training)
+    return _with_short_warmup(config, rows / config.sequences_per_step, by_hand, notes), notes
+
+
+def _with_short_warmup(config: Config, steps_per_epoch: float, by_hand: dict[str, Any], notes: list[str]) -> Config:
+    """Warm up over at most a tenth of the run: one that ends in its warmup has learned little."""
+    total = Duration.parse(config.training.duration).steps(
+        tokens_per_step=config.tokens_per_step, steps_per_epoch=steps_per_epoch
+    )
+    warmup = config.schedule.warmup_steps
+    if total is None or warmup <= total // 10 or "schedule.warmup_steps" in by_hand:
+        return config
+    notes.append(f"warmup_steps is {total // 10}, a tenth of the run's {total:,} steps")
+    return msgspec.structs.replace(config, schedule=msgspec.structs.replace(config.schedule, warmup_steps=total // 10))
