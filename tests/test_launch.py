@@ -1,4 +1,4 @@
-"""What a run is called when nobody says."""
+"""The default name of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tui_gpt.run.folder import validate_name
         ("0.7 stories + 0.3 tiny", "pico-stories+tiny"),
     ],
 )
-def test_a_run_is_called_after_its_preset_and_its_corpora(
+def test_the_default_name_consists_of_preset_and_corpora(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: str, name: str
 ) -> None:
     monkeypatch.setattr(launch, "_start_supervisor", lambda *_: None)

@@ -46,7 +46,7 @@ def test_train_json_is_one_object_a_line_and_exits_0(tmp_path: Path) -> None:
 def test_stop_at_ends_with_0_and_says_so(tmp_path: Path) -> None:
     done = gpt_tui(tmp_path, "train", *SMALL, "--steps", "50", "--stop-at", "7")
     assert done.returncode == 0
-    assert "stopped at step 7, as --stop-at asked" in done.stderr and not done.stdout
+    assert "stopped at step 7 (--stop-at)" in done.stderr and not done.stdout
     again = gpt_tui(tmp_path, "train", "--resume", "pico", "--stop-at", "9")
     assert again.returncode == 0 and "step 9" in again.stderr
 
@@ -111,13 +111,13 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["train", "data.tokenizer=wordpiece"], "wordpiece"),
         (["train", "--steps", "3", "--epochs", "2"], "one of --steps"),
         (["train", "--name", "../../x", "data.corpus=tiny"], "cannot be a run name"),
-        (["train", "--resume", "absent"], "no run is called 'absent'"),
+        (["train", "--resume", "absent"], "no run matches 'absent'"),
         (["train", "--init-from", "foreign"], "is not a checkpoint"),
         (["sample", "model.pt"], "pickles"),
         (["sample", "foreign"], "is not a checkpoint"),
         (["sample", "runs/absent"], "does not exist"),
         (["status"], "there is no run yet"),
-        (["pause", "absent"], "no run is called"),
+        (["pause", "absent"], "no run matches"),
         (["corpus", "add", "../../x", "binary.txt"], "../../x"),
         (["corpus", "info", "absent"], "absent"),
         (["trian"], "Did you mean train?"),
@@ -141,7 +141,7 @@ def test_a_corpus_too_short_fails_with_its_count(tmp_path: Path) -> None:
 def test_a_runs_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file where the folder should be")
     done = gpt_tui(tmp_path, "train", *SMALL)
-    assert done.returncode == 2 and "no run can be created here" in done.stderr
+    assert done.returncode == 2 and "cannot create a run" in done.stderr
 
 
 def test_a_run_from_a_newer_version_is_refused(run: RunFolder, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_goes_on(run: RunF
     (newest / "model.safetensors").write_bytes(weights)
     for arguments in (["train", "--resume", run.id, "--steps", "22"], ["train", "--init-from", str(newest)]):
         done = gpt_tui(tmp_path, *arguments)
-        assert done.returncode == 2 and "does not match its digest" in done.stderr and "removed" in done.stderr
+        assert done.returncode == 2 and "does not match its digest" in done.stderr and "delete this one" in done.stderr
     assert gpt_tui(tmp_path, "sample", run.id).returncode == 2
     assert copy.state() == "finished"
     shutil.rmtree(newest)

@@ -64,7 +64,7 @@ def test_export_and_import_speak_json_and_keep_the_weights(workspace: Path, tmp_
     assert {path.name for path in out.iterdir()} == names
     assert (out / "model.safetensors").read_bytes() == (workspace / "tiny gpt2" / "model.safetensors").read_bytes()
     again = gpt_tui(workspace, "export", "other", str(out))
-    assert again.returncode == 2 and "nothing is overwritten" in again.stderr and not again.stdout
+    assert again.returncode == 2 and "already exists and is not empty" in again.stderr and not again.stdout
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_export_and_import_speak_json_and_keep_the_weights(workspace: Path, tmp_
         (["import", "absent"], "is not a folder"),
         (["import", "runs"], "has no config.json"),
         (["import", "tiny gpt2", "--name", "../../x"], "cannot be a run name"),
-        (["export", "absent", "out"], "no run is called 'absent'"),
+        (["export", "absent", "out"], "no run matches 'absent'"),
         (["export", "runs/absent", "out"], "does not exist"),
     ],
 )

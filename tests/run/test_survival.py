@@ -1,4 +1,4 @@
-"""A run outlives what starts it, and what kills it costs no step and no bit."""
+"""Runs survive their terminal, and resume bit-identically after any kill."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def uninterrupted(workspace: Path) -> dict[int, float | None]:
     return curve
 
 
-def test_muon_its_schedule_and_the_guard_resume_to_the_bit(workspace: Path) -> None:
+def test_muon_wsd_and_the_guard_resume_bit_identically(workspace: Path) -> None:
     recipe = ("optimizer.name=muon", "schedule.name=wsd", "training.on_anomaly=skip", "training.duration=70")
     whole, folder = start(workspace, *recipe), start(workspace, *recipe, stop_at=33)
     assert ended(whole).state == "finished" and ended(folder).step == 33
@@ -44,7 +44,7 @@ def test_muon_its_schedule_and_the_guard_resume_to_the_bit(workspace: Path) -> N
     assert losses(folder) == losses(whole)
 
 
-def test_a_cooldown_goes_on_from_the_trunk_to_the_bit_and_ends_at_the_bottom(workspace: Path) -> None:
+def test_a_cooldown_continues_the_trunk_bit_identically_and_ends_at_the_minimum(workspace: Path) -> None:
     trunk = start(workspace, "schedule.name=constant", "schedule.min_lr_ratio=0", "training.duration=30")
     assert ended(trunk).state == "finished"
     source = manifest.step_folder(trunk.checkpoints, 20)
@@ -61,9 +61,7 @@ def test_a_cooldown_goes_on_from_the_trunk_to_the_bit_and_ends_at_the_bottom(wor
     assert losses(branch)[22] != losses(trunk)[22]
 
 
-def test_stop_at_and_resume_give_the_same_losses_to_the_bit(
-    workspace: Path, uninterrupted: dict[int, float | None]
-) -> None:
+def test_stop_at_and_resume_are_bit_identical(workspace: Path, uninterrupted: dict[int, float | None]) -> None:
     folder = start(workspace, f"training.duration={STEPS}", stop_at=53)
     status = ended(folder)
     assert (status.state, status.step) == ("stopped", 53)
@@ -73,7 +71,7 @@ def test_stop_at_and_resume_give_the_same_losses_to_the_bit(
     assert losses(folder) == uninterrupted
 
 
-def test_another_split_of_the_step_sees_the_same_tokens_and_differs_by_rounding_only(workspace: Path) -> None:
+def test_another_split_of_the_step_differs_by_rounding_only(workspace: Path) -> None:
     curves = []
     for micro, accumulation in ((4, 1), (1, 4)):
         folder = start(
@@ -88,7 +86,7 @@ def test_another_split_of_the_step_sees_the_same_tokens_and_differs_by_rounding_
     assert curves[0] == pytest.approx(curves[1], abs=1e-4)
 
 
-def test_a_run_resumed_at_another_split_goes_on_within_rounding(workspace: Path) -> None:
+def test_a_run_resumed_at_another_split_differs_by_rounding_only(workspace: Path) -> None:
     settings = ("training.duration=60", "model.dropout=0", "optimizer.name=muon")
     whole, folder = start(workspace, *settings), start(workspace, *settings, stop_at=31)
     assert ended(whole).state == "finished" and ended(folder).step == 31
@@ -102,7 +100,7 @@ def test_a_run_resumed_at_another_split_goes_on_within_rounding(workspace: Path)
 
 @pytest.mark.timeout(120 + 60 * TRIALS)
 @pytest.mark.parametrize("trial", range(TRIALS))
-def test_kill_9_at_a_random_moment_loses_no_step_and_no_bit(
+def test_kill_9_at_a_random_time_loses_no_step_and_resumes_bit_identically(
     workspace: Path, uninterrupted: dict[int, float | None], trial: int
 ) -> None:
     chance = random.Random(trial)
@@ -127,7 +125,7 @@ def test_kill_9_at_a_random_moment_loses_no_step_and_no_bit(
     assert not list(folder.path.glob(".partial-*"))
 
 
-def test_kill_9_in_the_middle_of_a_save_leaves_the_checkpoint_before_it(
+def test_kill_9_during_a_save_keeps_the_previous_checkpoint(
     workspace: Path, uninterrupted: dict[int, float | None]
 ) -> None:
     folder = start(workspace, f"training.duration={STEPS}", "checkpoints.every=2")
@@ -163,7 +161,7 @@ def test_an_orphaned_trainer_saves_before_it_ends(workspace: Path) -> None:
     assert newest is not None and newest.step == folder.read_metrics()[-1].step
 
 
-def test_the_run_goes_on_when_the_session_that_started_it_is_killed(tmp_path: Path) -> None:
+def test_the_run_survives_the_session_that_started_it(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -184,7 +182,7 @@ def test_the_run_goes_on_when_the_session_that_started_it_is_killed(tmp_path: Pa
     _stop(folder)
 
 
-def test_the_run_goes_on_when_its_terminal_is_closed_and_attach_shows_it(tmp_path: Path) -> None:
+def test_the_run_survives_its_terminal_and_attach_shows_it(tmp_path: Path) -> None:
     arguments = ["-m", "tui_gpt", "--workspace", str(tmp_path), "train", *SMALL, "training.duration=100000"]
     shell = pexpect.spawn(sys.executable, arguments, timeout=90)
     shell.expect("loss")

@@ -1,8 +1,8 @@
-"""Checkpoints from and to other people's folders, in a process of its own: `gpt-tui import` and `gpt-tui export`.
+"""Import and export of Hugging Face folders, in a process of its own: `gpt-tui import` and `gpt-tui export`.
 
-An imported model becomes a run that stopped before its first step, so that all that knows runs knows it: it is listed,
-sampled, scored, started from, renamed and deleted as any other. While it is made its lock is held, as a live run's is;
-killed half-way it reads as crashed, and has no checkpoint. An export is written beside its place and renamed.
+An imported model becomes a run that stopped before its first step, so it can be listed, sampled, evaluated, renamed,
+deleted and used as a start like any other. The run is locked while it is created; when the import is killed, it reads
+as crashed and has no checkpoint. An export is written to a temporary folder and renamed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 
 from tui_gpt import hardware
 from tui_gpt.checkpoints import manifest
-from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, fsync, load_model, write
+from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, fsync, load_model, write_checkpoint
 from tui_gpt.config import Config, to_dict, to_toml
 from tui_gpt.corpora import Tokenizer, load_tokenizer, make_tokenizer
 from tui_gpt.corpora.tokenizer_making import from_vocabulary
@@ -35,28 +35,28 @@ TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 GPT2_VOCABULARY = 50257
 
-Say = Callable[[str], object]
+Report = Callable[[str], object]
 
 
 def import_folder(channel: Channel, source: str, runs: str, name: str) -> None:
     """Entry point: make a run of a Hugging Face folder; reply with `ConversionResult` or `RequestFailed`."""
-    run_task(channel, lambda say: _import(Path(source), Path(runs), name, say))
+    run_task(channel, lambda report: _import(Path(source), Path(runs), name, report))
 
 
 def export_folder(channel: Channel, checkpoint: str, target: str) -> None:
-    """Entry point: write a checkpoint as a Hugging Face folder; answer with `ConversionResult`, or `RequestFailed`."""
-    run_task(channel, lambda say: _export(Path(checkpoint), Path(target), say))
+    """Entry point: write a checkpoint as a Hugging Face folder; reply with `ConversionResult` or `RequestFailed`."""
+    run_task(channel, lambda report: _export(Path(checkpoint), Path(target), report))
 
 
-# ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── import ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _import(source: Path, runs: Path, name: str, say: Say) -> ConversionResult:
+def _import(source: Path, runs: Path, name: str, report: Report) -> ConversionResult:
     config, rows = huggingface.read_config(source)
-    tokenizer = _read_tokenizer(source, rows, say)
+    tokenizer = _read_tokenizer(source, rows, report)
     if tokenizer.vocab_size < rows:
-        say(f"{rows - tokenizer.vocab_size} rows of the embedding that no token has are left out")
-    say("reading the weights")
+        report(f"dropping {rows - tokenizer.vocab_size} rows of the embedding that belong to no token")
+    report("reading the weights")
     model = huggingface.read_model(source, config.model, rows, tokenizer.vocab_size)
     parameters = model.num_parameters()
     folder = folders.create(runs, name, to_dict(config))
@@ -64,10 +64,10 @@ def _import(source: Path, runs: Path, name: str, say: Say) -> ConversionResult:
     try:
         status = Status(state="starting", phase="importing", started=time.time(), host=socket.gethostname())
         status = msgspec.structs.replace(status, boot_id=hardware.boot_id(), supervisor_pid=os.getpid())
-        _publish(folder, status)
+        _write_status(folder, status)
         checkpoint = manifest.step_folder(folder.checkpoints, 0)
-        config = _starting_from(config, checkpoint)
-        shot = Snapshot(
+        config = _with_checkpoint(config, checkpoint)
+        snapshot = Snapshot(
             kind="light",
             config=config,
             tokenizer_json=tokenizer.to_json(),
@@ -78,12 +78,12 @@ def _import(source: Path, runs: Path, name: str, say: Say) -> ConversionResult:
             optimizer={},
             run=folder.id,
         )
-        say("writing the checkpoint")
-        write(shot, folder.checkpoints, lambda: None)
+        report("writing the checkpoint")
+        write_checkpoint(snapshot, folder.checkpoints, lambda: None)
         write_atomically(folder.config, to_toml(to_dict(config)).encode())
         info = RunInfo(created=time.time(), parent=str(source), parameters=parameters)
         write_atomically(folder.info, msgspec.json.format(msgspec.json.encode(info)))
-        _record(folder, f"imported from {source}", status)
+        _finish_import(folder, f"imported from {source}", status)
     except BaseException:
         folder.config.unlink(missing_ok=True)
         shutil.rmtree(folder.path)
@@ -95,59 +95,61 @@ def _import(source: Path, runs: Path, name: str, say: Say) -> ConversionResult:
     )
 
 
-def _starting_from(config: Config, checkpoint: Path) -> Config:
-    """The config of a run that goes on from `checkpoint` with its tokenizer, should it be resumed or used again."""
+def _with_checkpoint(config: Config, checkpoint: Path) -> Config:
+    """Return `config` with `checkpoint` as the start, and its tokenizer, for when the run is resumed or reused."""
     data = msgspec.structs.replace(config.data, tokenizer=str(checkpoint / manifest.TOKENIZER))
     training = msgspec.structs.replace(config.training, init_from=str(checkpoint))
     return msgspec.structs.replace(config, data=data, training=training)
 
 
-def _publish(folder: RunFolder, status: Status) -> None:
+def _write_status(folder: RunFolder, status: Status) -> None:
     write_atomically(folder.status, msgspec.json.format(msgspec.json.encode(status)))
 
 
-def _record(folder: RunFolder, message: str, status: Status) -> None:
-    journal = JsonlWriter(folder.events)
-    journal.append(Event(time=time.time(), kind="imported", message=message, step=0))
-    journal.close()
-    _publish(folder, msgspec.structs.replace(status, state="stopped", phase="", message=message, heartbeat=time.time()))
+def _finish_import(folder: RunFolder, message: str, status: Status) -> None:
+    writer = JsonlWriter(folder.events)
+    writer.append(Event(time=time.time(), kind="imported", message=message, step=0))
+    writer.close()
+    _write_status(
+        folder, msgspec.structs.replace(status, state="stopped", phase="", message=message, heartbeat=time.time())
+    )
 
 
-def _read_tokenizer(source: Path, rows: int, say: Say) -> Tokenizer:
-    """The folder's tokenizer or, where it has none and GPT-2's vocabulary, GPT-2's. Raises UserError."""
+def _read_tokenizer(source: Path, rows: int, report: Report) -> Tokenizer:
+    """Return the tokenizer of the folder, or GPT-2's if it has none and GPT-2's vocabulary. Raise UserError."""
     vocab, merges = source / "vocab.json", source / "merges.txt"
     if (source / TOKENIZER).is_file():
         tokenizer = load_tokenizer(source / TOKENIZER)
     elif vocab.is_file() and merges.is_file():
         tokenizer = from_vocabulary(vocab, merges)
     elif rows == GPT2_VOCABULARY:
-        say(f"{source} has no tokenizer: its vocabulary of {rows:,} is taken to be GPT-2's")
+        report(f"{source} has no tokenizer; using GPT-2's, which has the same vocabulary size of {rows:,}")
         tokenizer = make_tokenizer("gpt2", (), lambda phase, fraction: None)
     else:
         raise CheckpointError(
-            f"has no tokenizer, and its vocabulary of {rows:,} is not GPT-2's {GPT2_VOCABULARY:,}",
+            f"has no tokenizer, and its vocabulary size is {rows:,}, not GPT-2's {GPT2_VOCABULARY:,}",
             where=str(source),
-            do=f"Put the model's {TOKENIZER}, or its vocab.json and merges.txt, into the folder",
+            do=f"Add {TOKENIZER}, or vocab.json and merges.txt, to the folder",
         )
     if tokenizer.vocab_size > rows:
         raise CheckpointError(
-            f"has a tokenizer of {tokenizer.vocab_size:,} tokens and an embedding of {rows:,}", where=str(source)
+            f"has a tokenizer of {tokenizer.vocab_size:,} tokens but an embedding of {rows:,}", where=str(source)
         )
     return tokenizer
 
 
-# ── out ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── export ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _export(checkpoint: Path, target: Path, say: Say) -> ConversionResult:
+def _export(checkpoint: Path, target: Path, report: Report) -> ConversionResult:
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
-        raise CheckpointError("exists already, and nothing is overwritten", where=str(target), do="Name a new folder")
-    say("reading the checkpoint")
+        raise CheckpointError("already exists and is not empty", where=str(target), do="Choose another folder")
+    report("reading the checkpoint")
     loaded = load_model(checkpoint)
     parameters, end = loaded.model.num_parameters(), loaded.tokenizer.end_of_text
     partial = target.with_name(f".partial-{target.name}")
     shutil.rmtree(partial, ignore_errors=True)
-    say("writing the folder")
+    report("writing the folder")
     try:
         partial.mkdir(parents=True)
         huggingface.write_model(loaded.model, loaded.config, end, partial)
@@ -163,7 +165,7 @@ def _export(checkpoint: Path, target: Path, say: Say) -> ConversionResult:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     if not huggingface.is_gpt2(loaded.config):
-        say("transformers has no model of this architecture: only gpt-tui import reads this folder")
+        report("transformers does not support this architecture: only `gpt-tui import` can read this folder")
     return ConversionResult(
         path=str(target),
         checkpoint=str(checkpoint),
@@ -174,14 +176,14 @@ def _export(checkpoint: Path, target: Path, say: Say) -> ConversionResult:
 
 
 def _tokenizer_config(tokenizer: Tokenizer, context: int) -> bytes:
-    """tokenizer_config.json: what transformers cannot read off tokenizer.json."""
+    """Return tokenizer_config.json: the settings that transformers does not find in tokenizer.json."""
     added = msgspec.json.decode(tokenizer.to_json())["added_tokens"]
     end = next(token["content"] for token in added if token["id"] == tokenizer.end_of_text)
-    about = {
+    settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": end,
         "eos_token": end,
         "model_max_length": context,
         "clean_up_tokenization_spaces": False,
     }
-    return msgspec.json.format(msgspec.json.encode(about)) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(settings)) + b"\n"

@@ -1,8 +1,8 @@
-"""Operations with gradients written by hand, where autograd's own composition passes over memory twice as often.
+"""Operations with hand-written gradients, which need half the passes over memory that autograd would make.
 
-On a CPU a small model's step is half passes over activations: RMS normalisation takes 0.11 ms instead of 0.21, and
-squared ReLU 0.29 instead of 0.42, at the sizes of `pico` (2 cores). A GPU has a kernel for the first, and the compiler
-fuses both; there torch's own are used.
+On a CPU half the time of a small model's step is memory traffic: with these, RMSNorm takes 0.11 ms instead of 0.21 and
+squared ReLU 0.29 instead of 0.42 at the sizes of `pico` (2 cores). On a GPU torch's own operations are used: one has a
+kernel, and the compiler fuses both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EPS = 1e-6
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    """x (…, n), each vector divided by its root mean square (Zhang & Sennrich 2019), without gain."""
+    """Return x (…, n) with each vector divided by its root mean square (Zhang & Sennrich 2019), without gain."""
     if x.device.type != "cpu":
         return F.rms_norm(x, (x.shape[-1],), eps=EPS)
     y: Tensor = _RMSNorm.apply(x)
@@ -25,7 +25,7 @@ def rms_norm(x: Tensor) -> Tensor:
 
 
 def squared_relu(x: Tensor) -> Tensor:
-    """max(x, 0)² (So et al. 2021)."""
+    """Return max(x, 0)² (So et al. 2021)."""
     if x.device.type != "cpu":
         return F.relu(x).square()
     y: Tensor = _SquaredReLU.apply(x)

@@ -1,4 +1,4 @@
-"""Keys and values of the tokens already seen, so that generating one more token costs one more token."""
+"""Key-value cache for generation: each new token needs one forward pass of one token."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tui_gpt.config import ModelConfig
 
 
 class KVCache:
-    """Room for `capacity` tokens of every layer. The model reads `length` for positions and calls `extend`."""
+    """Keys and values of up to `capacity` tokens in every layer, of which `length` are filled."""
 
     def __init__(
         self, config: ModelConfig, batch_size: int, capacity: int, *, device: torch.device, dtype: torch.dtype
@@ -21,9 +21,9 @@ class KVCache:
         self.length = 0
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Append (batch, heads, new, head_dim) at `length` and return all of that layer's keys and values.
+        """Append keys and values, (batch, heads, new, head_dim) each, to a layer, and return all of that layer.
 
-        `length` itself moves on in `advance`, once every layer has been extended.
+        Call `advance` once every layer has been extended: this method does not change `length`.
         """
         end = self.length + keys.shape[2]
         self._store[layer, 0, :, :, self.length : end] = keys
@@ -31,7 +31,9 @@ class KVCache:
         return self._store[layer, 0, :, :, :end], self._store[layer, 1, :, :, :end]
 
     def advance(self, new: int) -> None:
+        """Add `new` tokens to `length`."""
         self.length += new
 
     def clear(self) -> None:
+        """Drop all tokens."""
         self.length = 0

@@ -1,9 +1,7 @@
-"""Starting a room that has torch from one that has not, and the channel to it.
+"""Child processes that import torch, started from processes that do not, and the channel between the two.
 
-The child is started with `spawn` and enters through `_enter`, which imports its entry point by dotted name, so that the
-parent never imports it. One duplex pipe joins the two: unlike a pair of multiprocessing queues it has no semaphores,
-no feeder thread and no shared locks that a killed process could leave taken, and the other side's death reads as end
-of file at once instead of a `get` that never returns.
+The child is started with `spawn`, and imports its entry point by dotted name, so that the parent never imports it.
+One duplex pipe connects the two: the death of the other process reads as end of file at once.
 """
 
 from __future__ import annotations
@@ -25,12 +23,12 @@ from typing import Any
 from tui_gpt.errors import UserError, reason
 from tui_gpt.run.messages import Failure, Message, Progress, RequestFailed
 
-# Idle OpenMP threads spin by default, each stealing a core from whoever else would use it. pico on 2 cores, ms a step:
-# alone 57 by default, 63 at 10,000 spins, 110 passive; beside another 2-thread trainer 5,900, 446 and 223.
+# Idle OpenMP threads spin by default, which takes cores from other processes. pico on 2 cores, ms a step: alone 57 by
+# default, 63 at 10,000 spins, 110 passive; beside another trainer with 2 threads 5,900, 446 and 223.
 GOMP_SPINCOUNT = "10000"
 
-# Freed activations go back to the kernel by default, and their pages are faulted in again by the next operation. Kept,
-# they make pico's forward and backward pass 10 to 15 % faster (glibc; other allocators ignore the names).
+# By default freed activations go back to the kernel, and the next operation faults their pages in again. Keeping them
+# makes pico's forward and backward pass 10 to 15 % faster (glibc; other allocators ignore these variables).
 ALLOCATOR = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
@@ -40,36 +38,37 @@ ALLOCATOR = {
 
 
 class Channel:
-    """One end of the pipe: messages both ways, safe to send on from several threads."""
+    """One end of the pipe. `send` may be called from several threads, `receive` from one."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._lock = threading.Lock()
 
     def send(self, message: Message, *, droppable: bool = False) -> bool:
-        """Send, and say whether it went. A droppable message is not sent while the pipe is full."""
+        """Send a message and return whether it was sent. A droppable message is not sent while the pipe is full."""
         with self._lock:
             if droppable and not select.select([], [self.connection], [], 0)[1]:
                 return False
             try:
                 self.connection.send(message)
-            except OSError:  # the other side is gone; its death is noticed by reading
+            except OSError:  # the other process is gone, which `receive` reports
                 return False
             return True
 
     def receive(self, timeout_seconds: float | None = 0.0) -> Message | None:
-        """The next message, or None when none came in time. Raises EOFError when the other side is gone."""
+        """Return the next message, or None after `timeout_seconds`. Raise EOFError if the other process is gone."""
         try:
             return self.connection.recv() if self.connection.poll(timeout_seconds) else None
         except OSError:
             raise EOFError from None
 
     def close(self) -> None:
+        """Close this end."""
         self.connection.close()
 
 
 class InheritedFd:
-    """A file descriptor that goes along to a spawned child, which otherwise closes all it does not know."""
+    """A file descriptor to pass to a spawned child, which otherwise closes all inherited ones."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -84,16 +83,16 @@ class InheritedFd:
 def spawn(
     entry: str, *arguments: Any, log: Path | None = None, inherit: int | None = None
 ) -> tuple[SpawnProcess, Channel]:
-    """Start `entry` ("package.module:function") as `function(channel, *arguments)`.
+    """Start `entry` ("package.module:function") as `function(channel, *arguments)` in a new process.
 
-    log: where its file descriptors 1 and 2 go. inherit: a descriptor that it keeps open for as long as it lives.
+    log: file for its stdout and stderr. inherit: a file descriptor that it keeps open until it ends.
     """
     for name, value in {"GOMP_SPINCOUNT": GOMP_SPINCOUNT, **ALLOCATOR}.items():
         os.environ.setdefault(name, value)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    kept = InheritedFd(inherit) if inherit is not None else None
-    process = context.Process(target=_enter, args=(entry, theirs, kept, str(log or ""), arguments))
+    inherited = InheritedFd(inherit) if inherit is not None else None
+    process = context.Process(target=_child_main, args=(entry, theirs, inherited, str(log or ""), arguments))
     process.start()
     theirs.close()
     return process, Channel(ours)
@@ -102,18 +101,18 @@ def spawn(
 def run_task(channel: Channel, work: Callable[[Callable[[str], None]], Message]) -> None:
     """Run `work` and send what it returns, or `RequestFailed` when it raises UserError or OSError.
 
-    `work` is given a function that tells what it is doing. Terminated, or with nobody left to tell, it ends, and cleans
-    up on the way.
+    work: called with a function that reports the current phase. When the process is terminated, or its parent is gone,
+    it ends by SystemExit, so that `work` cleans up.
     """
     for sig in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, lambda number, _: sys.exit(128 + number))
 
-    def say(phase: str) -> None:
+    def report(phase: str) -> None:
         if not channel.send(Progress(state="starting", phase=phase)):
             sys.exit(1)
 
     try:
-        channel.send(work(say))
+        channel.send(work(report))
     except UserError as error:
         channel.send(RequestFailed(id="", failure=Failure.of(error)))
     except OSError as error:
@@ -121,7 +120,7 @@ def run_task(channel: Channel, work: Callable[[Callable[[str], None]], Message])
         channel.send(RequestFailed(id="", failure=failure))
 
 
-def _enter(entry: str, connection: Connection, kept: InheritedFd | None, log: str, arguments: tuple) -> None:
+def _child_main(entry: str, connection: Connection, inherited: InheritedFd | None, log: str, arguments: tuple) -> None:
     if log:
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(fd, 1)
@@ -129,4 +128,4 @@ def _enter(entry: str, connection: Connection, kept: InheritedFd | None, log: st
         os.close(fd)
     module, _, function = entry.partition(":")
     getattr(import_module(module), function)(Channel(connection), *arguments)
-    del kept  # held open until here
+    del inherited  # keep the descriptor open until here

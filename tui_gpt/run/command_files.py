@@ -1,7 +1,7 @@
-"""Asking something of a live run: a file in its `commands/`, and the answer in its `events.jsonl`.
+"""Commands to a live run: files in `commands/`, acknowledged in `events.jsonl`.
 
-No socket, key or pickle to guard: it works after logout, from a second machine on a shared file system and with several
-viewers, and leaves its own trail.
+Files need no socket and no key. They work after logout, from another machine on a shared file system and with several
+viewers, and leave an audit trail.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from tui_gpt.run.messages import Command, Event
 
 
 def send(folder: RunFolder, command: Command) -> str:
-    """Leave `command` for the run's supervisor and return its id. Raises RunError when nobody would read it."""
+    """Write `command` for the supervisor of the run and return its id. Raise RunError if the run is not live."""
     require_live(folder, command.name)
     try:
         write_atomically(folder.commands / f"{command.id}.json", msgspec.json.encode(command))
     except OSError as error:
-        raise RunError(f"cannot be commanded: {reason(error)}", where=str(folder.commands)) from None
+        raise RunError(f"the command could not be written: {reason(error)}", where=str(folder.commands)) from None
     return command.id
 
 
 def require_live(folder: RunFolder, verb: str) -> None:
-    """Raises RunError, saying what the run is instead, when it is not live."""
+    """Raise RunError if the run is not live. verb: what was to be done, for the message."""
     state = folder.state()
     if not folder.is_locked() and state != "elsewhere":
         raise RunError(
-            f"is {state}: there is nothing to {verb}",
+            f"is {state}, cannot {verb}",
             where=folder.id,
-            do=f"gpt-tui train --resume {folder.id} goes on with it",
+            do=f"Resume it with gpt-tui train --resume {folder.id}",
         )
 
 
 def receive(folder: RunFolder) -> Iterator[Command | str]:
-    """The supervisor's side: commands in order of their ids, each removed; for a file that is none, its name."""
+    """Delete and yield the commands in the folder, ordered by id; for an invalid file, yield its name."""
     with os.scandir(folder.commands) as entries:
         names = sorted(entry.name for entry in entries if entry.name.endswith(".json") and entry.name[0] != ".")
     for name in names:
@@ -62,9 +62,9 @@ def receive(folder: RunFolder) -> Iterator[Command | str]:
 def wait_for_ack(
     folder: RunFolder, command_id: str, reader: JsonlReader[Event], timeout_seconds: float
 ) -> Event | None:
-    """The run's answer; None when none came in time. Raises RunError when the run ended without one.
+    """Wait for the acknowledgement of a command and return it, or None after `timeout_seconds`.
 
-    reader: of the run's events, made before the command was sent.
+    reader: of the run's events, created before the command was sent. Raise RunError if the run ends without one.
     """
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -73,18 +73,18 @@ def wait_for_ack(
             if isinstance(event, Event) and event.command_id == command_id:
                 return event
         if not live:
-            raise RunError(f"ended before it answered: it is {folder.state()}", where=folder.id)
+            raise RunError(f"ended before it acknowledged the command: it is {folder.state()}", where=folder.id)
         if time.monotonic() > deadline:
             return None
         time.sleep(0.05)
 
 
 def signal_trainer(folder: RunFolder, sig: signal.Signals) -> None:
-    """The watchdog's last steps: signal the trainer itself. Raises RunError when it is not on this host."""
+    """Send a signal to the trainer itself. Raise RunError if the run is not live or is on another host."""
     status = folder.read_status()
     if status is None or not folder.is_locked():
         raise RunError("is not live", where=folder.id)
     if status.host != socket.gethostname():
-        raise RunError(f"runs on {status.host}", where=folder.id, do="Kill it there")
+        raise RunError(f"runs on {status.host}", where=folder.id, do="Kill it on that host")
     for pid in status.trainer_pids:
         os.kill(pid, sig)

@@ -1,7 +1,7 @@
-"""Append-only JSON lines: one writer, any number of readers that follow.
+"""Append-only JSONL files with one writer and any number of readers that follow.
 
-A writer sends one `write` for each line, so a kill leaves at most one torn line at the end; the next writer closes it
-with a newline and readers skip what does not parse. A `{"rewound_to": N}` line takes back every point beyond step N.
+A writer makes one `write` call for each line, so a killed writer leaves at most one incomplete line at the end; the
+next writer terminates it with a newline, and readers skip it. A line `{"rewound_to": N}` voids all lines after step N.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T", bound=Message)
 
 
 class JsonlWriter:
-    """Appends messages to a file. Raises OSError when the disk says no."""
+    """Appends messages to a file. Methods raise OSError when writing fails, for example because the disk is full."""
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -27,24 +27,27 @@ class JsonlWriter:
             os.write(self._fd, b"\n")
 
     def append(self, message: Message) -> None:
+        """Write `message` as one line."""
         line = msgspec.json.encode(message) + b"\n"
         written = os.write(self._fd, line)
-        if written != len(line):  # a disk that filled in mid-line: close the torn line, then say so
+        if written != len(line):  # the disk is full; the next writer terminates the incomplete line
             raise OSError(28, "No space left on device")
 
     def sync(self) -> None:
+        """Flush the lines to disk."""
         os.fsync(self._fd)
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._fd)
 
 
 class JsonlReader(Generic[T]):
-    """Follows a journal from where it last stopped.
+    """Reads a JSONL file incrementally.
 
-    `poll` returns the complete lines that came since, in order, as `kind` or `Rewound`; a line that is torn, or from a
-    newer version with a missing field, is skipped. A file that is not there yet has no lines; one that shrank or was
-    replaced is read anew, after a `Rewound(rewound_to=0)`.
+    `poll` returns the complete lines since the last call, in order, as `kind` or `Rewound`. Lines that are incomplete,
+    or lack a field, are skipped. A missing file has no lines. A file that shrank or was replaced is read again from the
+    beginning, after a `Rewound(rewound_to=0)`.
     """
 
     def __init__(self, path: Path, kind: type[T], *, chunk_bytes: int = 1 << 26) -> None:
@@ -56,7 +59,7 @@ class JsonlReader(Generic[T]):
         self._decode_rewound = msgspec.json.Decoder(Rewound).decode
 
     def poll(self, *, at_once: bool = True) -> list[T | Rewound]:
-        """The lines that came since; with `at_once` off a chunk of them, so that a long file can be taken in pieces."""
+        """Return the lines since the last call; with `at_once=False` at most one chunk of them."""
         try:
             with self.path.open("rb") as file:
                 stat = os.fstat(file.fileno())
@@ -72,7 +75,7 @@ class JsonlReader(Generic[T]):
                     if not end:
                         if len(data) < self._chunk_bytes:
                             break
-                        end = len(data)  # a line longer than any we write: not ours
+                        end = len(data)  # longer than any line that we write: skip it
                     self._offset += end
                     found += self._lines(data[:end])
                     if not at_once:
@@ -83,10 +86,10 @@ class JsonlReader(Generic[T]):
 
     def _lines(self, data: bytes) -> list[T | Rewound]:
         if b'{"rewound_to"' not in data:
-            try:  # all at once: a million lines in 0.7 s instead of 3
+            try:  # faster: a million lines in 0.7 s instead of 3
                 return list(self._decode_lines(data))
             except (msgspec.DecodeError, UnicodeDecodeError):
-                pass  # some line is torn: one by one
+                pass  # decode line by line, and skip the incomplete one
         found: list[T | Rewound] = []
         for line in data.splitlines():
             try:
@@ -97,16 +100,16 @@ class JsonlReader(Generic[T]):
 
 
 def read_jsonl(path: Path, kind: type[T]) -> list[T]:
-    """Every point that still stands, in order: what a rewind took back is left out."""
+    """Return the lines of a file in order, without those voided by a rewind."""
     return append_entries([], JsonlReader(path, kind).poll())
 
 
-def append_entries(points: list[T], news: list[T | Rewound]) -> list[T]:
-    """`points` with `news` appended and rewinds carried out, in place."""
-    for item in news:
+def append_entries(entries: list[T], new: list[T | Rewound]) -> list[T]:
+    """Append `new` to `entries` in place, apply rewinds, and return `entries`."""
+    for item in new:
         if isinstance(item, Rewound):
-            while points and getattr(points[-1], "step", 0) > item.rewound_to:
-                points.pop()
+            while entries and getattr(entries[-1], "step", 0) > item.rewound_to:
+                entries.pop()
         else:
-            points.append(item)
-    return points
+            entries.append(item)
+    return entries

@@ -1,7 +1,7 @@
-"""Text from a model, a token at a time.
+"""Text generation with a key-value cache.
 
-Keys and values of what was seen are cached. Past the model's context the window slides: when the cache is full, the
-last seven eighths of the text are read anew, so a long text costs one more look at the window for each eighth of it.
+Beyond the context of the model the window slides: when the cache is full, the last seven eighths of the window are
+processed again, so that a long text costs one forward pass over the window for each eighth of it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tui_gpt.sampling.strategies import sample_token
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How to draw: at most `tokens` tokens, temperature 0 for greedy, filters off by default.
+    """Options of a generation of at most `tokens` tokens. Temperature 0 is greedy; filters are off by default.
 
-    ignore_end: go on past end of text; the next document begins.
+    ignore_end: continue after end of text, with the next document.
     """
 
     tokens: int = 128
@@ -36,6 +36,7 @@ class SamplingOptions:
 
     @classmethod
     def of(cls, config: SamplingConfig, seed: int) -> SamplingOptions:
+        """Return the options of a run's config, with `seed`."""
         return cls(config.tokens, config.temperature, config.top_k, config.top_p, config.min_p, seed)
 
 
@@ -48,9 +49,9 @@ def generate(
     end_of_text: int | None = None,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
 ) -> Iterator[int]:
-    """Token ids that continue `prompt` (one id at least), until `options.tokens` or end of text, which is yielded too.
+    """Yield token ids that continue `prompt` (at least one id), up to `options.tokens` or end of text, inclusive.
 
-    The model keeps its mode: put it in evaluation mode first. Draws from a generator of its own.
+    Put the model in evaluation mode first. Uses its own random generator, seeded by `options.seed`.
     """
     device = model.embedding.weight.device
     capacity = model.config.context_length
@@ -81,12 +82,12 @@ def generate(
 
 
 def prompt_tokens(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    """The prompt's tokens; for an empty prompt, the end of text that every document's start follows."""
+    """Return the tokens of a prompt; for an empty one the end-of-text token, which precedes every document."""
     return [int(token) for token in tokenizer.encode(prompt)] or [tokenizer.end_of_text]
 
 
 def stream_text(model: GPT, tokenizer: Tokenizer, prompt: str, options: SamplingOptions) -> Iterator[str]:
-    """The continuation, piece by piece; a piece never ends inside a character. End of text reads as a blank line."""
+    """Yield the generated text in pieces, which never end within a character. End of text becomes a blank line."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for token in generate(model, prompt_tokens(tokenizer, prompt), options, end_of_text=tokenizer.end_of_text):
         if token == tokenizer.end_of_text:
@@ -98,5 +99,5 @@ def stream_text(model: GPT, tokenizer: Tokenizer, prompt: str, options: Sampling
 
 
 def generate_text(model: GPT, tokenizer: Tokenizer, prompt: str, options: SamplingOptions) -> str:
-    """The continuation as one text."""
+    """Return the generated text."""
     return "".join(stream_text(model, tokenizer, prompt, options))

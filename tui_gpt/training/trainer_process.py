@@ -1,4 +1,4 @@
-"""The trainer process: prepare, train, and always a last word."""
+"""The trainer process: prepares the run, trains, and reports how the run ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def run_trainer(channel: Channel, folder: str, request: StartRequest) -> None:
-    """Entry point of the trainer process. Whatever happens, an `Ended` says how it ended; tracebacks go to the log."""
+    """Entry point of the trainer process. Always sends an `Ended` message; tracebacks go to the log."""
     control = TrainerControl(channel)
     control.listen()
     try:
@@ -44,14 +44,14 @@ def run_trainer(channel: Channel, folder: str, request: StartRequest) -> None:
         lines = str(error).strip().splitlines()
         what = f"{type(error).__name__}: {lines[0] if lines else ''}"
         tail = tuple(traceback.format_exc().splitlines()[-12:])
-        failure = Failure(what=what, do=f"The log has the traceback: {Path(folder, 'trainer.log')}", log_tail=tail)
+        failure = Failure(what=what, do=f"See the traceback in {Path(folder, 'trainer.log')}", log_tail=tail)
         ended = Ended(state="failed", message=what, step=control.progress.step, failure=failure)
     channel.send(ended)
     channel.close()
 
 
 def _run(folder: RunFolder, request: StartRequest, control: TrainerControl) -> Ended:
-    for leftover in folder.path.glob(".partial-*"):  # a checkpoint that a kill left half written
+    for leftover in folder.path.glob(".partial-*"):  # incomplete checkpoints of a killed trainer
         _remove(leftover)
     info = folder.read_info() if request.resume else None
     prepared = prepare_run(folder.read_asked(), Path(request.corpus_dir), control.report_preparation)
@@ -59,7 +59,7 @@ def _run(folder: RunFolder, request: StartRequest, control: TrainerControl) -> E
         raise RunError(
             f"corpus {prepared.config.data.corpus} has changed since the run started",
             where=folder.id,
-            do="Put the old text back, or start a new run from its weights: gpt-tui train --init-from RUN",
+            do="Restore the old text, or start a new run from its weights: gpt-tui train --init-from RUN",
         )
     control.report_preparation("loading PyTorch", None)
     from tui_gpt.training.compute import choose_compute
@@ -73,8 +73,8 @@ def _run(folder: RunFolder, request: StartRequest, control: TrainerControl) -> E
     try:
         trainer.dry_run()
         if info is None:
-            _describe(folder, prepared, compute, trainer)
-            _say_the_floor(prepared, control)
+            _write_run_info(folder, prepared, compute, trainer)
+            _report_loss_floor(prepared, control)
         return trainer.run()
     finally:
         trainer.report_progress()
@@ -88,8 +88,8 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _describe(folder: RunFolder, prepared: PreparedRun, compute: Compute, trainer: Trainer) -> None:
-    """Write what exactly runs: the resolved config.toml, then run.json."""
+def _write_run_info(folder: RunFolder, prepared: PreparedRun, compute: Compute, trainer: Trainer) -> None:
+    """Write the resolved config.toml, then run.json."""
     write_atomically(folder.config, to_toml(to_dict(trainer.config)).encode())
     host, shards = hardware.host(), prepared.shards.info
     info = RunInfo(
@@ -115,32 +115,33 @@ def _describe(folder: RunFolder, prepared: PreparedRun, compute: Compute, traine
         versions={"python": platform.python_version()}
         | {name: metadata.version(name) for name in ("gpt-tui", "torch", "numpy", "tokenizers", "tiktoken")},
         hardware={"host": host.name, "system": host.system, "cpu": host.cpu, "memory_bytes": host.memory_bytes},
-        git=_git(folder.path),
+        git=_git_commit(folder.path),
     )
     write_atomically(folder.info, msgspec.json.format(msgspec.json.encode(info)))
 
 
-def _say_the_floor(prepared: PreparedRun, control: TrainerControl) -> None:
+def _report_loss_floor(prepared: PreparedRun, control: TrainerControl) -> None:
+    """Report the lowest validation loss that any model can reach, where the corpus has a known entropy."""
     floor, note = prepared.shards.info.floor_loss, _floor_note(prepared)
     if floor is not None:
-        lowest = f"no model's loss on this validation text falls below {floor:.4f} nats per token"
-        control.notice("note", lowest + (f" ({note})" if note else ""))
+        message = f"the validation loss cannot fall below {floor:.4f} nats per token, the entropy of the text"
+        control.notice("note", message + (f" ({note})" if note else ""))
 
 
 def _floor_note(prepared: PreparedRun) -> str:
-    """Why a validation loss cannot reach the floor, which is that of whole documents read from their start."""
+    """Return why the validation loss cannot reach the floor, which holds for documents read from their beginning."""
     shards = prepared.shards
     if shards.info.floor_nats is None:
         return ""
     starts = shards.val_starts
     longest = max(int((starts[1:] - starts[:-1]).max(initial=0)), shards.info.val_tokens - int(starts[-1]))
     if prepared.config.model.context_length < longest:
-        return "context holds less than a story"
-    return "" if prepared.config.data.mode == "packed" else "windows begin mid-story"
+        return "a context is shorter than the longest story"
+    return "" if prepared.config.data.mode == "packed" else "windows begin within stories"
 
 
-def _git(folder: Path) -> str:
-    """The commit of the workspace, where it is a git checkout."""
+def _git_commit(folder: Path) -> str:
+    """Return the commit of the workspace, or an empty string where it is not a git checkout."""
     try:
         command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()

@@ -1,4 +1,4 @@
-"""Each mode keeps what it promises, as a function of seed and step, for any number of ranks."""
+"""The batch modes: what each predicts, determinism in (seed, step), and splits over ranks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ END = 0
 
 
 def documents_of(sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens that each stand once, but for the end of text after each document; where documents begin."""
+    """Return unique tokens, with an end of text after each document, and the starts of the documents."""
     tokens = np.arange(1, sum(sizes) + 1, dtype=np.uint16)
     ends = np.cumsum(sizes)
     tokens[ends - 1] = END
@@ -36,7 +36,7 @@ def make(sizes: list[int], mode: str, context: int = 8, sequences: int = 4, seed
 
 
 def epoch_of(batches: BatchLoader, number: int = 0) -> StepBatch:
-    """The rows of one epoch."""
+    """Return the rows of one epoch."""
     steps = range(1, 2 + (number + 1) * batches.rows // batches.sequences)
     taken = [batches.batch(step) for step in steps]
     slots = slice(number * batches.rows, (number + 1) * batches.rows)
@@ -62,9 +62,7 @@ def test_windows_predict_each_token_once_an_epoch(epoch, sizes, context, sequenc
 @pytest.mark.parametrize("epoch", [0, 1])
 @given(sizes=many, **shapes)
 @settings(max_examples=40, deadline=None)
-def test_packed_rows_predict_each_token_once_an_epoch_documents_from_an_end_of_text(
-    epoch, sizes, context, sequences, seed
-):
+def test_packed_rows_predict_each_token_once_an_epoch_after_an_end_of_text(epoch, sizes, context, sequences, seed):
     batches = make(sizes, "packed", context, sequences, seed, attend_across_documents=False)
     rows = epoch_of(batches, epoch)
     assert Counter(rows.targets[rows.targets >= 0].tolist()) == Counter(batches.tokens.tolist())
@@ -141,7 +139,7 @@ def test_a_batch_is_a_function_of_seed_and_step(mode):
 
 
 @pytest.mark.parametrize("mode", ["windows", "sliding", "random"])
-def test_documents_are_told_apart_by_the_end_of_text_before_them(mode):
+def test_documents_are_separated_by_the_end_of_text_before_them(mode):
     batches = make([5, 9, 3, 30], mode, 12, 5, attend_across_documents=False)
     inputs, _, documents = batches.batch(2)
     for row, numbers in zip(inputs, documents, strict=True):
@@ -149,7 +147,7 @@ def test_documents_are_told_apart_by_the_end_of_text_before_them(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_corpora_take_turns_by_weight_and_each_has_its_own_epochs(mode):
+def test_corpora_alternate_by_weight_and_each_has_its_own_epochs(mode):
     tokens, starts = documents_of([10] * 40)
     parts = [CorpusPart(0, 300, starts[:30], 0.75), CorpusPart(300, 400, starts[30:], 0.25)]
     batches = BatchLoader(tokens, mode, 10, 8, 1, parts, END)
@@ -164,7 +162,7 @@ def test_corpora_take_turns_by_weight_and_each_has_its_own_epochs(mode):
         assert max(seen.values()) - min(seen.values()) <= 1 and abs(min(seen.values()) - turns) < 5
 
 
-def test_a_corpus_shorter_than_a_row_never_predicts_another_ones_tokens():
+def test_a_corpus_shorter_than_a_row_never_predicts_tokens_of_another():
     tokens, starts = documents_of([100, 4, 3])
     parts = [CorpusPart(0, 100, starts[:1]), CorpusPart(100, 104, starts[1:2]), CorpusPart(104, 107, starts[2:])]
     for mode in ("windows", "sliding", "random"):
@@ -174,7 +172,7 @@ def test_a_corpus_shorter_than_a_row_never_predicts_another_ones_tokens():
             assert any(begin < kept.min() and kept.max() <= end for begin, end, *_ in parts)
 
 
-def test_the_mapped_pages_are_let_go_of(tmp_path, monkeypatch):
+def test_mapped_pages_are_released(tmp_path, monkeypatch):
     monkeypatch.setattr(batches_module, "RELEASE_ROWS", 8)
     np.arange(5000, dtype=np.uint16).tofile(tmp_path / "tokens")
     tokens = np.memmap(tmp_path / "tokens", np.uint16, "r")
@@ -185,7 +183,7 @@ def test_the_mapped_pages_are_let_go_of(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("sequences", [4, 5])
-def test_too_few_tokens_or_uneven_ranks_are_an_error_of_the_caller(sequences):
+def test_too_few_tokens_or_uneven_ranks_raise(sequences):
     with pytest.raises(ValueError):
         BatchLoader(np.arange(8 if sequences == 4 else 80), "windows", 8, sequences, 1, ranks=2)
 
@@ -205,20 +203,20 @@ def test_packing_places_every_piece_once_and_fills_rows(sizes, room):
     assert packed.rows == 1 or np.sort(filled)[:2].sum() > room  # no two rows would go into one
 
 
-def test_packing_stories_leaves_little_empty():
+def test_packing_stories_leaves_little_empty_space():
     sizes = np.random.default_rng(0).integers(40, 400, 20_000)
     packed = pack_documents(np.cumsum(sizes) - sizes, int(sizes.sum()), 1024)
     assert sizes.sum() / (packed.rows * 1024) > 0.995
 
 
 @given(st.integers(1, 3000), st.integers(0, 5))
-def test_a_shuffle_is_a_permutation(n, seed):
+def test_permute_is_a_permutation(n, seed):
     found = permute(np.arange(n), n, (seed,))
     assert sorted(found.tolist()) == list(range(n))
     assert found[n // 2] == permute(np.array([n // 2]), n, (seed,))[0]
 
 
-def test_a_shuffle_leaves_no_trace_of_the_order():
+def test_a_permutation_is_uncorrelated_with_the_order():
     n = 100_000
     one, other = (permute(np.arange(n), n, (seed,)) for seed in (1, 2))
     places = np.arange(n)
@@ -228,7 +226,7 @@ def test_a_shuffle_leaves_no_trace_of_the_order():
     assert steps.min() > 0.9 * n / 16 and steps.max() < 1.1 * n / 16
 
 
-def test_a_step_goes_to_the_device_in_its_passes_with_their_targets_counted():
+def test_to_device_splits_a_step_and_counts_its_targets():
     batches = make([30, 5, 40], "packed", 16, 6, attend_across_documents=False)
     batch = batches.batch(1)
     passes = to_device(batch, 3, torch.device("cpu"))
@@ -237,7 +235,7 @@ def test_a_step_goes_to_the_device_in_its_passes_with_their_targets_counted():
         assert torch.cat([micro[kind] for micro in passes]).tolist() == batch[kind].tolist()
 
 
-def test_a_run_draws_from_its_shards_by_the_configs_weights(tmp_path):
+def test_a_loader_uses_the_weights_of_the_config(tmp_path):
     (tmp_path / "a.txt").write_text("a" * 3000)
     (tmp_path / "b.txt").write_text("b" * 900)
     data = DataConfig(corpus="0.3 a + 0.7 b", tokenizer="byte", mode="windows")

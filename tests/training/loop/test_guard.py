@@ -1,4 +1,4 @@
-"""The guard: what it takes for wrong, what it holds back, and that its history is exact."""
+"""The guard: what it detects, which steps it skips, and exact restoring."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FINE = torch.tensor(1.0)
 
 
 def seasoned(*, skip_spikes: bool = True, expect_overflow: bool = False) -> Guard:
-    """A guard that has seen an ordinary run: losses of 3.0 ± 0.1."""
+    """Return a guard after ordinary steps with losses of 3.0 ± 0.1."""
     guard = Guard(CPU, skip_spikes=skip_spikes, expect_overflow=expect_overflow)
     generator = torch.Generator().manual_seed(0)
     for step in range(1, MIN_STEPS + 51):
@@ -24,8 +24,8 @@ def seasoned(*, skip_spikes: bool = True, expect_overflow: bool = False) -> Guar
 
 
 def found(guard: Guard, step: int = 110) -> Anomaly:
-    first, count, in_a_row, held, *rest = guard.take_report(step).tolist()
-    return Anomaly(MIN_STEPS + 50 + int(first), int(count), int(in_a_row), bool(held), *rest)
+    first, count, consecutive, skipped, *rest = guard.take_report(step).tolist()
+    return Anomaly(MIN_STEPS + 50 + int(first), int(count), int(consecutive), bool(skipped), *rest)
 
 
 @pytest.mark.parametrize(
@@ -35,29 +35,29 @@ def found(guard: Guard, step: int = 110) -> Anomaly:
         (math.inf, 1.0, "the loss is infinite"),
         (3.0, math.nan, "the gradient is not finite"),
         (3.0, math.inf, "the gradient is not finite"),
-        (5.0, 1.0, "σ above the last steps' 3.0"),
+        (5.0, 1.0, "σ above the running mean 3.0"),
     ],
 )
-def test_what_cannot_be_right_is_held_and_named(loss: float, norm: float, says: str) -> None:
+def test_anomalies_are_skipped_and_described(loss: float, norm: float, says: str) -> None:
     guard = seasoned()
     assert guard.check(103, torch.tensor(loss), torch.tensor(norm)) == 1
     anomaly = found(guard)
-    assert (anomaly.step, anomaly.found, anomaly.in_a_row, anomaly.held) == (103, 1, 1, True)
+    assert (anomaly.step, anomaly.num_steps, anomaly.consecutive, anomaly.skipped) == (103, 1, 1, True)
     assert says in str(anomaly) and "step 103" in str(anomaly)
     assert guard.take_report(110)[1] == 0
 
 
-def test_a_spike_is_applied_where_the_policy_only_warns_but_never_what_is_not_finite() -> None:
+def test_without_skip_spikes_only_non_finite_steps_are_skipped() -> None:
     guard = seasoned(skip_spikes=False)
     assert guard.check(101, torch.tensor(5.0), FINE) == 0
     assert guard.check(102, torch.tensor(math.nan), FINE) == 1
     anomaly = found(guard)
-    assert (anomaly.found, anomaly.held) == (2, False)  # the first one was applied
+    assert (anomaly.num_steps, anomaly.skipped) == (2, False)  # the first one was applied
     assert guard.check(111, torch.tensor(5.0), torch.tensor(math.inf)) == 1
-    assert found(guard).held
+    assert found(guard).skipped
 
 
-def test_a_falling_loss_and_a_young_run_are_no_spikes() -> None:
+def test_a_falling_loss_and_the_first_steps_are_no_spikes() -> None:
     guard = Guard(CPU, skip_spikes=True, expect_overflow=False)
     for step in range(1, 300):
         assert not guard.check(step, torch.tensor(10.0 / step + 0.01 * (step % 3)), FINE)
@@ -65,13 +65,13 @@ def test_a_falling_loss_and_a_young_run_are_no_spikes() -> None:
     assert not any(young.check(step, torch.tensor(float(step)), FINE) for step in range(1, MIN_STEPS))
 
 
-def test_a_loss_scaler_s_overflow_is_held_without_being_an_anomaly() -> None:
+def test_an_expected_overflow_is_skipped_without_being_an_anomaly() -> None:
     guard = seasoned(expect_overflow=True)
     assert guard.check(101, torch.tensor(3.0), torch.tensor(math.inf)) == 1
     assert guard.take_report(101)[1] == 0
 
 
-def test_steps_in_a_row_are_counted_across_readings_and_a_good_one_ends_the_row() -> None:
+def test_consecutive_anomalies_are_counted_across_reports() -> None:
     guard = seasoned()
     for step in (101, 102, 103):
         guard.check(step, torch.tensor(math.nan), FINE)
@@ -80,7 +80,7 @@ def test_steps_in_a_row_are_counted_across_readings_and_a_good_one_ends_the_row(
     assert guard.take_report(104)[2] == 0
 
 
-def test_the_history_comes_back_exactly_and_bad_losses_are_no_part_of_it() -> None:
+def test_restore_is_exact_and_anomalies_do_not_change_the_statistics() -> None:
     one = seasoned()
     state = one.state()
     one.check(101, torch.tensor(math.nan), FINE)

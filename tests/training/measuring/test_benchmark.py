@@ -1,4 +1,4 @@
-"""The bench in this process: its rules, its search against limits that are made up, and what it leaves behind."""
+"""The benchmark in this process: the diagnosis, the batch size search with simulated limits, and the fallbacks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def figures(**changes: Any) -> Measurements:
         ({"doubling_gain": None, "no_doubling": "there is no memory for it"}, "compute-bound", "no memory for it"),
     ],
 )
-def test_the_verdict_is_the_first_rule_that_applies_and_names_its_figure(
+def test_the_first_applicable_rule_gives_the_diagnosis_and_its_evidence(
     changes: dict[str, Any], begins: str, rests_on: str
 ) -> None:
     said = diagnose_bottleneck(figures(**changes))
@@ -75,7 +75,7 @@ def test_the_smallest_size_within_3_percent_of_the_fastest_is_recommended(
     assert recommend(tried(*speeds)).micro_batch_size == best
 
 
-def test_the_parts_of_a_step_add_up_and_a_longer_step_amortises_its_update() -> None:
+def test_parts_of_a_step_add_up_and_accumulation_amortizes_the_update() -> None:
     times = StepTimes(wait=[0.1, 0.1], passes=[0.4, 0.4], update=[0.5, 0.5], accumulation_steps=2)
     assert times.whole == pytest.approx([1.0, 1.0]) and times.share(times.update) == pytest.approx(0.5)
     assert times.tokens_per_second(100, 2) == pytest.approx(200 / 1.0)
@@ -84,7 +84,7 @@ def test_the_parts_of_a_step_add_up_and_a_longer_step_amortises_its_update() -> 
     assert disturbed.fastest().tokens_per_second(100, 2) == pytest.approx(200 / 1.0)
 
 
-def test_marks_lie_in_the_order_they_were_made() -> None:
+def test_device_timer_returns_the_seconds_between_marks() -> None:
     marks = DeviceTimer(torch.device("cpu"))
     for _ in range(4):
         marks.mark()
@@ -98,7 +98,7 @@ QUICK = ("training.micro_batch_size=4", "training.accumulation_steps=6", "sampli
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sizes are rehearsed but not timed: a pass takes 10 ms, and 1 ms for each sequence; an update 20 ms."""
+    """Replace timing: a pass takes 10 ms and 1 ms for each sequence, an update 20 ms."""
 
     def times(engine: Engine, config: Config, compute: Compute, **_: object) -> StepTimes:
         accumulation = config.training.accumulation_steps
@@ -109,15 +109,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fitting(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
-    """Steps of more than `most` sequences at once run out of memory; the sizes that were rehearsed."""
-    rehearse, sizes = TrainStep.dry_run, []
+    """Let dry runs of more than `most` sequences run out of memory, and return the list of the sizes tried."""
+    dry_run, sizes = TrainStep.dry_run, []
 
     def short(self: TrainStep, step: int, micro_batches: list) -> None:
         size = len(micro_batches[0].inputs)
         sizes.append(size)
         if size > most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-        rehearse(self, step, micro_batches)
+        dry_run(self, step, micro_batches)
 
     monkeypatch.setattr(TrainStep, "dry_run", short)
     return sizes
@@ -127,14 +127,16 @@ def fitting(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
 def test_the_largest_size_that_fits_is_found_by_doubling_and_bisection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None, most: int
 ) -> None:
-    rehearsed = fitting(monkeypatch, most)
+    tried_sizes = fitting(monkeypatch, most)
     found = benchmark.search_batch_size(override({}, [*SMALL, *QUICK]), tmp_path, lambda _: None)
     assert most - max(1, most // 8) < found.largest_micro_batch_size <= most
     assert found.ended_by == "memory" and "runs out of memory" in found.reason
-    assert len(set(rehearsed)) == len(rehearsed) < 12 and set(rehearsed) == {s.micro_batch_size for s in found.sizes}
+    assert len(set(tried_sizes)) == len(tried_sizes) < 12 and set(tried_sizes) == {
+        s.micro_batch_size for s in found.sizes
+    }
     assert all(size.fits == (size.micro_batch_size <= most) for size in found.sizes)
     assert all((size.tokens_per_second is not None) == size.fits for size in found.sizes)
-    assert [size.micro_batch_size for size in found.sizes] == sorted(rehearsed)
+    assert [size.micro_batch_size for size in found.sizes] == sorted(tried_sizes)
     for size in found.sizes:
         if size.fits:
             micro, accumulation = size.micro_batch_size, size.accumulation_steps
@@ -144,7 +146,7 @@ def test_the_largest_size_that_fits_is_found_by_doubling_and_bisection(
     assert int(values["training.micro_batch_size"]) * int(values["training.accumulation_steps"]) == 24
 
 
-def test_a_sequence_that_does_not_fit_alone_is_refused(
+def test_the_search_raises_when_one_sequence_does_not_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:
     fitting(monkeypatch, 0)
@@ -152,15 +154,15 @@ def test_a_sequence_that_does_not_fit_alone_is_refused(
         benchmark.search_batch_size(override({}, [*SMALL, *QUICK]), tmp_path, lambda _: None)
 
 
-def test_on_a_cpu_no_size_is_tried_whose_memory_is_foretold_to_pass_the_budget(
+def test_on_a_cpu_no_size_beyond_the_memory_budget_is_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:
     held = {"sequences": 0}
-    rehearse = TrainStep.dry_run
+    dry_run = TrainStep.dry_run
 
     def holding(self: TrainStep, step: int, micro_batches: list) -> None:
         held["sequences"] = max(held["sequences"], len(micro_batches[0].inputs))
-        rehearse(self, step, micro_batches)
+        dry_run(self, step, micro_batches)
 
     monkeypatch.setattr(TrainStep, "dry_run", holding)
     monkeypatch.setattr(batch_size_search, "peak_bytes", lambda _: GIB + held["sequences"] * GIB)
@@ -171,7 +173,7 @@ def test_on_a_cpu_no_size_is_tried_whose_memory_is_foretold_to_pass_the_budget(
     assert found.ended_by == "memory budget" and "80% of the free memory" in found.reason
 
 
-def test_a_pass_that_would_take_too_long_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_slow_a_pass_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_size_search, "MAX_PASS_SECONDS", 0.0)
     found = benchmark.search_batch_size(override({}, [*SMALL, *QUICK]), tmp_path, lambda _: None)
     assert found.largest_micro_batch_size == 1 and found.ended_by == "time" and "2 sequences" in found.reason
@@ -180,7 +182,7 @@ def test_a_pass_that_would_take_too_long_ends_the_search(tmp_path: Path, monkeyp
 # ── the measurement ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_out_of_memory_and_a_failed_compilation_degrade_as_in_training_and_are_said(
+def test_out_of_memory_and_a_failed_compilation_fall_back_with_notes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_compiler(*_: object, **__: object) -> Any:
@@ -192,22 +194,22 @@ def test_out_of_memory_and_a_failed_compilation_degrade_as_in_training_and_are_s
     monkeypatch.setattr(torch, "compile", no_compiler)
     monkeypatch.setattr("tui_gpt.training.compute._compile", lambda *_: (True, ""))
     fitting(monkeypatch, 3)
-    monkeypatch.setattr(benchmark, "peak_of_matmul", lambda _: 1e12)
+    monkeypatch.setattr(benchmark, "measure_peak_flops", lambda _: 1e12)
     said: list[str] = []
     found = benchmark.benchmark(override({}, [*SMALL, *QUICK]), tmp_path / "corpus", tmp_path, 2, said.append)
     assert not found.compiled and (found.micro_batch_size, found.accumulation_steps) == (2, 12)
     assert any("torch.compile failed" in note and "no such backend" in note for note in found.notes)
-    assert any("micro_batch_size 4 becomes 2" in note for note in found.notes)
+    assert any("micro_batch_size from 4 to 2" in note for note in found.notes)
     assert set(found.notes) <= set(said)
 
 
-def test_a_disk_that_takes_no_checkpoint_is_a_note_not_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_adds_a_note_to_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(benchmark, "write", full)
-    monkeypatch.setattr(benchmark, "peak_of_matmul", lambda _: 1e12)
+    monkeypatch.setattr(benchmark, "write_checkpoint", full)
+    monkeypatch.setattr(benchmark, "measure_peak_flops", lambda _: 1e12)
     found = benchmark.benchmark(override({}, SMALL), tmp_path / "corpus", tmp_path, 2, lambda _: None)
     assert found.checkpoint_write_ms is None and found.checkpoint_stall_ms > 0
-    assert found.notes[-1] == "no checkpoint could be written: no space left on device"
+    assert found.notes[-1] == "the checkpoint could not be written: no space left on device"
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]

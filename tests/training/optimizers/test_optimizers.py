@@ -1,4 +1,4 @@
-"""Optimisers: who follows what at which rate, orthogonal updates, projections, and steps that are held back."""
+"""Parameter groups and their learning rates, orthogonal updates, projections, and skipped steps."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def with_gradients(model: GPT, seed: int = 1) -> GPT:
 
 @pytest.mark.parametrize("name", ["adamw", "muon", "galore"])
 @pytest.mark.parametrize("changes", [{}, {"architecture": "gpt2", "tied": True}, {"value_embeddings": True}])
-def test_every_weight_is_followed_once(name: str, changes: dict) -> None:
+def test_every_parameter_is_updated_once(name: str, changes: dict) -> None:
     model = gpt(**changes)
     optimizers = make_optimizers(model, OptimizerConfig(name=name))
     followed = [id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
     assert sorted(followed) == sorted(id(p) for p in model.parameters())
 
 
-def test_rates_fall_with_width_where_asked_and_only_where_they_should() -> None:
+def test_width_scaling_lowers_the_learning_rate_of_matrices_and_head() -> None:
     for width, expected in ((128, 1.0), (512, 0.25)):
         model = gpt(width, dropout=0.0)
         config = OptimizerConfig(width_scaling=True, embedding_lr_ratio=3.0, learning_rate=0.1)
@@ -46,7 +46,7 @@ def test_rates_fall_with_width_where_asked_and_only_where_they_should() -> None:
             assert rates[id(parameter)] == pytest.approx(0.1 * share), parameter_name
 
 
-def test_muon_gets_its_own_rate_and_the_schedule_moves_both() -> None:
+def test_muon_has_its_own_learning_rate_and_follows_the_schedule() -> None:
     muon, adamw = make_optimizers(gpt(), OptimizerConfig(name="muon", learning_rate=3e-3, muon_learning_rate=0.02))
     set_learning_rate([muon, adamw], 1.5e-3)
     assert isinstance(muon, Muon) and muon.param_groups[0]["lr"] == pytest.approx(0.01)
@@ -54,7 +54,7 @@ def test_muon_gets_its_own_rate_and_the_schedule_moves_both() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 16, 64), (1, 8, 17), (1, 300, 300), (1, 260, 600)])
-def test_orthogonalised_matrices_keep_their_directions_and_lose_their_lengths(shape: tuple[int, int, int]) -> None:
+def test_orthogonalize_keeps_singular_vectors_and_sets_singular_values_to_1(shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
     x = torch.randn(shape)
     u, sizes, v = torch.linalg.svd(orthogonalize(x), full_matrices=False)
@@ -64,7 +64,7 @@ def test_orthogonalised_matrices_keep_their_directions_and_lose_their_lengths(sh
     assert float(agreement.min()) > 0.99
 
 
-def test_matrices_in_one_parameter_are_orthogonalised_each_for_itself() -> None:
+def test_stacked_matrices_are_orthogonalized_separately() -> None:
     together, apart = torch.nn.Parameter(torch.zeros(48, 16)), [torch.nn.Parameter(torch.zeros(16, 16)) for _ in "qkv"]
     together.grad = torch.randn(48, 16)
     for parameter, grad in zip(apart, together.grad.split(16), strict=True):
@@ -78,7 +78,7 @@ def test_matrices_in_one_parameter_are_orthogonalised_each_for_itself() -> None:
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon", "galore"])
-def test_a_held_step_changes_nothing_even_with_gradients_that_are_not_finite(name: str) -> None:
+def test_a_skipped_step_changes_nothing_even_with_non_finite_gradients(name: str) -> None:
     model = with_gradients(gpt())
     optimizers = make_optimizers(model, OptimizerConfig(name=name, galore_rank=4))
     set_learning_rate(optimizers, 1e-2)
@@ -94,7 +94,7 @@ def test_a_held_step_changes_nothing_even_with_gradients_that_are_not_finite(nam
         assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_galore_moves_within_the_leading_directions_of_the_gradient() -> None:
+def test_galore_updates_within_the_leading_directions_of_the_gradient() -> None:
     torch.manual_seed(0)
     weight = torch.nn.Parameter(torch.zeros(12, 20))
     weight.grad = torch.randn(12, 2) @ torch.randn(2, 20)
@@ -108,7 +108,7 @@ def test_galore_moves_within_the_leading_directions_of_the_gradient() -> None:
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon", "galore"])
-def test_each_optimizer_learns_a_sequence_by_heart(name: str) -> None:
+def test_each_optimizer_memorizes_a_sequence(name: str) -> None:
     model = gpt()
     optimizers = make_optimizers(model, OptimizerConfig(name=name, galore_rank=8, galore_every=20))
     tokens = torch.randint(0, 50, (4, 9))
@@ -118,3 +118,12 @@ def test_each_optimizer_learns_a_sequence_by_heart(name: str) -> None:
         set_learning_rate(optimizers, 1e-2 if name != "galore" else 3e-2)
         update(optimizers, GO)
     assert loss.item() < 1.0
+
+
+def test_weight_decay_applies_to_matrices_only() -> None:
+    model = GPT(ModelConfig(architecture="gpt2", n_layer=1, n_head=2, n_embd=16, context_length=8, tied=True), 50)
+    (optimizer,) = make_optimizers(model, OptimizerConfig())
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decayed = {names[id(p)] for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    assert {name.split(".")[-2] for name in decayed} == {"qkv", "projection", "expand"}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(names)

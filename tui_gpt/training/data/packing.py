@@ -1,9 +1,9 @@
-"""Documents packed into rows from their beginning, best fit first, with nothing thrown away.
+"""Best-fit packing of whole documents into rows, without dropping tokens.
 
-A document longer than a row is cut into whole rows and a rest; rests and short documents are placed longest first, each
-into the fullest row that still holds it. Only lengths matter for that, so whole groups of equal rows are filled at
-once: the time grows with the row's length, not with the number of documents. Of stories in rows of 1,024 less than a
-hundredth stays empty; rows filled in order and cut at their ends leave nothing empty but begin within documents.
+A document longer than a row is split into full rows and a rest. Rests and short documents are placed in order of
+decreasing length, each into the fullest row with enough space. Only lengths matter, so groups of equal rows are filled
+at once: the time grows with the row length, not with the number of documents. Of stories in rows of 1,024 tokens less
+than 1 % stays empty.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 
 
 class PackedRows(NamedTuple):
-    """Row r holds the pieces first[r] to first[r + 1] - 1: tokens starts[p] to starts[p] + lengths[p] - 1.
+    """Row r holds the pieces first[r] to first[r + 1] - 1. Piece p holds lengths[p] tokens from starts[p] on.
 
-    begins: the piece is its document's first. What stays empty of a row is its last piece, which starts at -1.
+    begins: whether the piece is the first of its document. Empty space is a last piece that starts at -1.
     """
 
     first: np.ndarray
@@ -27,18 +27,19 @@ class PackedRows(NamedTuple):
 
     @property
     def rows(self) -> int:
+        """Number of rows."""
         return len(self.first) - 1
 
 
 def pack_documents(starts: np.ndarray, end: int, room: int) -> PackedRows:
-    """Documents that begin at `starts` and follow one another up to `end`, in rows of `room` tokens."""
+    """Pack consecutive documents into rows of `room` tokens. starts: where they begin. end: where the last one ends."""
     sizes = np.diff(starts, append=end)
     pieces = -(-sizes // room)
     document = np.repeat(np.arange(len(sizes)), pieces)
     number = np.arange(len(document)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     piece_starts = starts[document] + number * room
     lengths = np.minimum(sizes[document] - number * room, room).astype(np.int32)
-    order = np.argsort(lengths, kind="stable")  # pieces of one length stand together
+    order = np.argsort(lengths, kind="stable")  # groups pieces of equal length
     counts = np.bincount(lengths, minlength=room + 1)
     taken = np.cumsum(counts) - counts
     rows, widths = [], []
@@ -64,13 +65,13 @@ def pack_documents(starts: np.ndarray, end: int, room: int) -> PackedRows:
 
 
 Filling = tuple[tuple[int, int], ...]
-"""What a row holds: (length, how many)."""
+"""Contents of a row: (length, number of pieces of this length)."""
 
 
 def _fillings(counts: list[int], room: int) -> list[tuple[int, Filling]]:
-    """How many rows hold what, for counts[length] pieces of each length."""
-    open_rows: dict[int, list[tuple[int, Filling]]] = {room: []}  # by what they still hold
-    left: list[int] = []  # the keys of open_rows that have rows, ascending
+    """Return (number of rows, their filling) for counts[length] pieces of each length."""
+    open_rows: dict[int, list[tuple[int, Filling]]] = {room: []}  # by their free space
+    left: list[int] = []  # the keys of open_rows with rows, ascending
 
     def put(count: int, filling: Filling, space: int) -> None:
         if not open_rows.setdefault(space, []):

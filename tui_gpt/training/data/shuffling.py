@@ -1,8 +1,8 @@
-"""A shuffle that needs no memory: where each of n things goes, computed for those asked about.
+"""A pseudo-random permutation that needs no memory: each image is computed when it is needed.
 
-A Feistel network over the numbers of the next even count of bits is a permutation of them whatever its rounds compute;
-results beyond n are put through it again until they fall below (fewer than 4 turns on average). A permutation drawn
-beforehand would take 4 bytes a window: 12 GB for a dump of 50 GB in short windows.
+A Feistel network on an even number of bits is a permutation, whatever its rounds compute. Images of n or more are
+permuted again until they are below n (fewer than 4 rounds on average). A stored permutation would take 4 bytes a
+window: 12 GB for 50 GB of text in short windows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ROUNDS = 4
 
 
 def permute(places: np.ndarray, n: int, key: tuple[int, ...]) -> np.ndarray:
-    """The images of `places` (int64, each below n) under the permutation of 0 to n - 1 that `key` names."""
+    """Return the images of `places` (int64, below n) under the permutation of 0 to n - 1 that `key` selects."""
     half = np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
     mask = np.uint64((1 << int(half)) - 1)
     keys = _keys(key)

@@ -1,4 +1,4 @@
-"""How large the gradient and the update are in each block: where training is alive, and where it stands still."""
+"""Norms of gradient and update by block, which show where training makes progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tui_gpt.model import GPT
 
 
 def parameters_by_block(model: GPT) -> dict[str, list[nn.Parameter]]:
-    """The parameters by block: "embedding", "block 0" …, "head", "norm"."""
+    """Return the parameters by block: "embedding", "block 0", …, "head", "norm"."""
     found: dict[str, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         first, *rest = name.split(".")
@@ -19,7 +19,7 @@ def parameters_by_block(model: GPT) -> dict[str, list[nn.Parameter]]:
 
 
 class BlockNorms:
-    """Gradient norms by block at once; update norms once `updated` was called. Euclidean, on the device."""
+    """Euclidean norms by block, on the device: of the gradient at construction, of the update by `measure_update`."""
 
     @torch.no_grad()
     def __init__(self, model: GPT) -> None:
@@ -31,12 +31,12 @@ class BlockNorms:
 
     @torch.no_grad()
     def measure_update(self) -> None:
-        """The step was taken: measure how far it went."""
-        moved = {
+        """Compute the norms of the update; call after the optimizer step."""
+        updates = {
             key: [now - then for now, then in zip(block, self._before[key], strict=True)]
             for key, block in self._blocks.items()
         }
-        self.update = self._norms(moved)
+        self.update = self._norms(updates)
         self._before.clear()
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What is asked of a run between two steps: pause, resume, checkpoint, sample, stop; each answered when it is done."""
+"""Commands handled between two steps: pause, resume, checkpoint, sample, stop. Each is acknowledged when done."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 def apply_commands(trainer: Trainer) -> None:
+    """Handle every command that has arrived; return as soon as a stop is requested."""
     trainer.recorder.retry_failed_save()
     while not trainer.control.stop_requested and (command := trainer.control.next_command()):
         _apply(trainer, command)
@@ -22,18 +23,18 @@ def _apply(trainer: Trainer, command: Command) -> None:
         case "pause":
             _pause(trainer, command)
         case "resume":
-            trainer.control.ack(command, f"running already, at step {trainer.progress.step:,}")
+            trainer.control.ack(command, f"already running, at step {trainer.progress.step:,}")
         case "checkpoint":
-            _checkpoint_now(trainer, command)
+            _save_checkpoint(trainer, command)
         case "sample":
             trainer.sample()
             trainer.control.ack(command, f"sampled at step {trainer.progress.step:,}")
 
 
-def _checkpoint_now(trainer: Trainer, command: Command) -> None:
+def _save_checkpoint(trainer: Trainer, command: Command) -> None:
     step = trainer.progress.step
     if not step:
-        trainer.control.ack(command, "there is nothing to save before the first step", ok=False)
+        trainer.control.ack(command, "nothing to save before the first step", ok=False)
         return
     if step != trainer.saved_step:
         with trainer.phase("saving"):
@@ -41,31 +42,31 @@ def _checkpoint_now(trainer: Trainer, command: Command) -> None:
     if error := trainer.recorder.wait():
         trainer.control.ack(command, f"could not save: {error}", ok=False)
     else:
-        trainer.control.ack(command, f"saved {manifest.step_folder(trainer.folder.checkpoints, step).name}")
+        trainer.control.ack(command, f"saved {manifest.step_folder(trainer.folder.checkpoints, step).name} (full)")
 
 
 def _pause(trainer: Trainer, command: Command) -> None:
-    """Pause until resumed or asked to stop; other commands are obeyed meanwhile."""
+    """Wait until a resume or stop command arrives; handle other commands meanwhile."""
     trainer.recorder.flush()
     trainer.control.set_phase("paused", "")
     trainer.control.ack(command, f"paused at step {trainer.progress.step:,}")
     while not trainer.control.stop_requested:
-        asked = trainer.control.next_command(timeout_seconds=1.0)
-        if asked is None or asked.name == "stop":
+        received = trainer.control.next_command(timeout_seconds=1.0)
+        if received is None or received.name == "stop":
             continue
-        if asked.name == "resume":
+        if received.name == "resume":
             trainer.control.set_phase("running", "training")
-            trainer.control.ack(asked, f"running on from step {trainer.progress.step:,}")
+            trainer.control.ack(received, f"resumed at step {trainer.progress.step:,}")
             break
-        if asked.name == "pause":
-            trainer.control.ack(asked, f"paused already, at step {trainer.progress.step:,}")
+        if received.name == "pause":
+            trainer.control.ack(received, f"already paused, at step {trainer.progress.step:,}")
         else:
-            _apply(trainer, asked)
+            _apply(trainer, received)
     trainer.stopwatch.restart()
 
 
 def stop_run(trainer: Trainer) -> Ended:
-    """Save, unless asked to stop now, and say why the run ends here."""
+    """Save a full checkpoint unless the command says `now`, and return how the run ended."""
     command, step = trainer.control.stop_command, trainer.progress.step
     assert command is not None
     trainer.control.set_phase("stopping", "saving")

@@ -1,7 +1,7 @@
-"""What computes a run, built from its config: the model, what steps it, what feeds it.
+"""The engine of a run, built from its config: model, training step and batches.
 
-The trainer and the bench both start here, so that what is measured is what trains; both step around trouble in the same
-way too: a compilation that fails is done without, and a step that does not fit into memory is split smaller.
+The trainer and the benchmark both use it, so that the benchmark measures what trains. Both also share the fallbacks:
+without torch.compile where compilation fails, and smaller micro-batches where a step runs out of memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Engine(NamedTuple):
-    """A model in training mode on its device, and what belongs to it."""
+    """A model in training mode on its device, its training step and its batches."""
 
     model: GPT
     train_step: TrainStep
@@ -35,7 +35,7 @@ class Engine(NamedTuple):
 
 
 def build_engine(config: Config, shards: Shards, compute: Compute) -> Engine:
-    """The engine at its first step: weights drawn from the run's seed."""
+    """Return the engine of a new run, with weights initialized from the seed."""
     torch.manual_seed(config.training.seed)
     model = GPT(config.model, shards.tokenizer.vocab_size).to(compute.device)
     model.checkpoint_activations = config.training.activation_checkpointing
@@ -58,6 +58,8 @@ def build_engine(config: Config, shards: Shards, compute: Compute) -> Engine:
 
 
 def _dropout_seeder(config: Config) -> Callable[[int, int], None]:
+    """Return a function that seeds dropout by (seed, step, rank, micro-step)."""
+
     def seed_dropout(step: int, micro_step: int) -> None:
         if config.model.dropout:
             key = np.random.SeedSequence((config.training.seed, step, 0, micro_step))
@@ -67,55 +69,55 @@ def _dropout_seeder(config: Config) -> Callable[[int, int], None]:
 
 
 def reset_compilation(train_step: TrainStep) -> None:
-    """Forget what was compiled, so that another micro-batch is compiled for its own shape, not for any."""
+    """Discard compiled code, so that the next micro-batch size is compiled for its own shape, not for dynamic ones."""
     if train_step.compiled is not None:
         torch.compiler.reset()
         train_step.compiled = torch.compile(train_step.model)
 
 
-def run_with_compile_fallback(train_step: TrainStep, rehearse: Callable[[], None], say: Callable[[str], None]) -> None:
-    """Rehearse a step; where torch.compile is what fails, say so and do without it."""
+def run_with_compile_fallback(train_step: TrainStep, action: Callable[[], None], report: Callable[[str], None]) -> None:
+    """Run `action`, a dry run of a step. If torch.compile fails, report it and run the action without it."""
     try:
-        rehearse()
+        action()
         return
     except ConfigError:
         raise
     except Exception as error:
         if train_step.compiled is None or (isinstance(error, RuntimeError) and is_out_of_memory(error)):
             raise
-        say(f"torch.compile failed, so the run goes on without it: {error!r:.300}")
+        report(f"torch.compile failed, continuing without it: {error!r:.300}")
     train_step.compiled = None
-    rehearse()
+    action()
 
 
-def retry_on_oom(action: Callable[[], T], split: Callable[[], None]) -> T:
-    """The action's result; while it runs out of memory, the step is split smaller and the action repeated."""
+def retry_on_oom(action: Callable[[], T], reduce: Callable[[], None]) -> T:
+    """Return the result of `action`. Each time it runs out of memory, call `reduce` and repeat it."""
     while True:
         try:
             return action()
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        split()  # out here, the failed pass and its tensors are gone
+        reduce()  # outside of the except block, where the tensors of the failed pass are freed
 
 
 def halve_micro_batch(config: Config) -> tuple[Config, str]:
-    """About half the micro-batch, more accumulation: the same step in less memory; and what was done, in words.
+    """Return the config with about half the micro-batch and more accumulation, and a message about the change.
 
-    Raises ConfigError at a micro-batch of one.
+    The sequences of a step stay the same. Raise ConfigError when the micro-batch is one sequence.
     """
     training, sequences = config.training, config.sequences_per_step
     smaller = [n for n in range(1, training.micro_batch_size // 2 + 1) if sequences % n == 0]
     if not smaller:
         raise ConfigError(
-            f"a micro-batch of one sequence of {config.model.context_length} tokens does not fit into memory",
+            f"out of memory with a micro-batch of one sequence of {config.model.context_length} tokens",
             where="training.micro_batch_size",
             do="Set training.activation_checkpointing=true, a shorter model.context_length or a smaller model",
         )
     micro, accumulation = smaller[-1], sequences // smaller[-1]
-    said = (
-        f"out of memory: micro_batch_size {training.micro_batch_size} becomes {micro} and accumulation_steps"
+    message = (
+        f"out of memory: reduced micro_batch_size from {training.micro_batch_size} to {micro}, with accumulation_steps"
         f" {accumulation}; the step stays the same"
     )
     training = msgspec.structs.replace(training, micro_batch_size=micro, accumulation_steps=accumulation)
-    return msgspec.structs.replace(config, training=training), said
+    return msgspec.structs.replace(config, training=training), message

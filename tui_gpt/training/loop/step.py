@@ -1,4 +1,4 @@
-"""The training step, and nothing in it that waits for the host."""
+"""The training step. Nothing in it waits for the device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tui_gpt.training.optimizers import set_learning_rate, update
 
 
 class StepResult(NamedTuple):
-    """What a step leaves on the device: mean loss in nats per token, the gradient's norm before clipping."""
+    """Result of a step, on the device: mean loss in nats per token, and gradient norm before clipping."""
 
     loss: Tensor
     grad_norm: Tensor
@@ -27,7 +27,7 @@ class StepResult(NamedTuple):
 
 @dataclass
 class TrainStep:
-    """What turns a batch into an update. seed_dropout: called with the step and the micro-step before each pass."""
+    """Computes gradients and applies updates. seed_dropout: called with (step, micro-step) before each forward pass."""
 
     model: GPT
     optimizers: Sequence[torch.optim.Optimizer]
@@ -43,37 +43,40 @@ class TrainStep:
         self.parameters = list(self.model.parameters())
 
     def apply_update(self, step: int, loss: Tensor, rate: float, *, with_norms: bool = False) -> StepResult:
-        """Clip the norm of the gradient that `gradients` left, and update if the guard finds no fault."""
+        """Clip the gradient that `compute_gradients` left, and update the weights unless the guard skips the step.
+
+        loss: of the step. rate: learning rate. with_norms: also measure gradient and update norms by block.
+        """
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         norms = BlockNorms(self.model) if with_norms else None
         grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.grad_clip or float("inf"))
-        hold = self.guard.check(step, loss, grad_norm)
+        skip_step = self.guard.check(step, loss, grad_norm)
         set_learning_rate(self.optimizers, rate)
-        update(self.optimizers, hold)
+        update(self.optimizers, skip_step)
         self.scaler.update()
         if norms is not None:
             norms.measure_update()
         return StepResult(loss, grad_norm, norms)
 
     def dry_run(self, step: int, micro_batches: Sequence[MicroBatch]) -> None:
-        """All that a step does and allocates, with nothing changed by it."""
+        """Run a whole step, with all its allocations, without changing the model or the optimizer state."""
         self.compute_gradients(step, micro_batches)
         set_learning_rate(self.optimizers, 0.0)
         update(self.optimizers, torch.ones((), device=micro_batches[0].inputs.device))
 
     def compute_gradients(self, step: int, micro_batches: Sequence[MicroBatch]) -> Tensor:
-        """Leave the (scaled) mean gradient over all of the step's targets in the parameters; return their mean loss.
+        """Accumulate the (scaled) mean gradient over all targets of the step, and return their mean loss.
 
-        Each target weighs the same, however unevenly the micro-batches hold them.
+        Each target has the same weight, however unevenly the micro-batches hold them.
         """
         forward = self.model if self.compiled is None else self.compiled
-        count = sum(micro.num_targets for micro in micro_batches)
+        count = sum(micro_batch.num_targets for micro_batch in micro_batches)
         total = torch.zeros((), device=micro_batches[0].inputs.device)
-        for index, micro in enumerate(micro_batches):
+        for index, micro_batch in enumerate(micro_batches):
             self.seed_dropout(step, index)
             with self.autocast():
-                loss = forward(micro.inputs, micro.targets, documents=micro.documents) / count
+                loss = forward(micro_batch.inputs, micro_batch.targets, documents=micro_batch.documents) / count
             self.scaler.scale(loss).backward()
             total += loss.detach()
         return total

@@ -1,7 +1,7 @@
-"""How fast a run would go, and why not faster: `gpt-tui bench`, in a process of its own.
+"""Benchmark of a run, and what limits its speed: `gpt-tui bench`, in a process of its own.
 
-What is measured is the run itself: its corpus prepared, its engine built as the trainer builds it, its steps taken, its
-state copied and written, its model made to speak; only the folder of the run is missing, and nothing is kept.
+It prepares the corpus and builds the engine as the trainer does, then times training steps, a checkpoint and
+generation. It creates no run folder and keeps no files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, snapshot, write
+from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, take_snapshot, write_checkpoint
 from tui_gpt.config import Asked, Config
 from tui_gpt.config.estimates import flops_per_token, memory_bytes
 from tui_gpt.errors import reason
@@ -34,39 +34,39 @@ from tui_gpt.training.loop.engine import (
     retry_on_oom,
     run_with_compile_fallback,
 )
-from tui_gpt.training.measuring.batch_size_search import BUDGET, BatchSizeSearch, recommend, with_micro_batch
+from tui_gpt.training.measuring.batch_size_search import MEMORY_BUDGET, BatchSizeSearch, recommend, with_micro_batch
 from tui_gpt.training.measuring.bottleneck import Measurements, diagnose_bottleneck
 from tui_gpt.training.measuring.memory_usage import free_memory, limit_bytes, peak_bytes
-from tui_gpt.training.measuring.step_timing import StepTimes, fetch, peak_of_matmul, time_steps, wait_for
+from tui_gpt.training.measuring.step_timing import StepTimes, fetch, measure_peak_flops, synchronize, time_steps
 from tui_gpt.training.run_setup import PreparedRun, prepare_run
 
 WARMUP = 3
-STEPS, SECONDS = 50, 20.0  # measured, unless the user says how many: whichever is first
+STEPS, SECONDS = 50, 20.0  # to measure by default; whichever limit is reached first
 SAMPLE_TOKENS = 128
 DOUBLING_SECONDS = 5.0
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def run_benchmark(channel: Channel, asked: Asked, corpus_dir: str, workspace: str, steps: int) -> None:
-    """Entry point: reply with a `BenchmarkResult` or `RequestFailed`. steps: to measure; 0: by time."""
-    run_task(channel, lambda say: benchmark(asked, Path(corpus_dir), Path(workspace), steps, say))
+    """Entry point: reply with `BenchmarkResult` or `RequestFailed`. steps: number to measure; 0 for a time limit."""
+    run_task(channel, lambda report: benchmark(asked, Path(corpus_dir), Path(workspace), steps, report))
 
 
 def run_batch_size_search(channel: Channel, asked: Asked, corpus_dir: str) -> None:
-    """Entry point: answer with a `BatchSizeSearchResult`, or `RequestFailed`."""
-    run_task(channel, lambda say: search_batch_size(asked, Path(corpus_dir), say))
+    """Entry point: reply with `BatchSizeSearchResult` or `RequestFailed`."""
+    run_task(channel, lambda report: search_batch_size(asked, Path(corpus_dir), report))
 
 
-# ── a run's speed ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── benchmark ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def benchmark(asked: Asked, corpus_dir: Path, workspace: Path, steps: int, say: Say) -> BenchmarkResult:
-    """Measure. Raises UserError."""
-    setup = BenchmarkSetup(asked, corpus_dir, say)
-    setup.rehearse()
+def benchmark(asked: Asked, corpus_dir: Path, workspace: Path, steps: int, report: Report) -> BenchmarkResult:
+    """Run the benchmark and return its result. Raise UserError if the run could not start."""
+    setup = BenchmarkSetup(asked, corpus_dir, report)
+    setup.dry_run()
     config, compute, engine = setup.config, setup.compute, setup.engine
-    say(f"timing steps of {config.tokens_per_step:,} tokens")
+    report(f"timing steps of {config.tokens_per_step:,} tokens")
     times = time_steps(
         engine,
         config,
@@ -76,21 +76,23 @@ def benchmark(asked: Asked, corpus_dir: Path, workspace: Path, steps: int, say: 
         at_most_seconds=None if steps else SECONDS,
     )
     peak_memory, limit = peak_bytes(compute.device), limit_bytes(compute.device)
-    say("copying and writing a checkpoint")
-    stall, shot = _copied(setup, len(times.whole))
-    written = _written(setup, shot, workspace)
-    size = sum(tensor.nbytes for tensor in (*shot.model.values(), *shot.optimizer.values()))
-    del shot
-    say(f"generating {SAMPLE_TOKENS} tokens")
-    generation = _generation_speed(setup)
-    say("timing twice the micro-batch")
-    gain, no_doubling = _doubling_gain(setup, times, limit - peak_memory)
-    say("timing large matrix products")
+    report("copying and writing a checkpoint")
+    stall, snapshot = _time_snapshot(setup, len(times.whole))
+    written = _time_write(setup, snapshot, workspace)
+    size = sum(tensor.nbytes for tensor in (*snapshot.model.values(), *snapshot.optimizer.values()))
+    del snapshot
+    report(f"generating {SAMPLE_TOKENS} tokens")
+    generation = _time_generation(setup)
+    report("timing twice the micro-batch")
+    gain, no_doubling = _time_doubled_batch(setup, times, limit - peak_memory)
+    report("timing large matrix products")
     data_sheet = compute.peak_flops()
-    peak, source = (data_sheet, "data sheet") if data_sheet else (peak_of_matmul(compute), "measured matrix product")
+    peak, source = (
+        (data_sheet, "data sheet") if data_sheet else (measure_peak_flops(compute), "measured matrix product")
+    )
     p5, p50, p95 = (1000 * float(value) for value in np.percentile(times.whole, [5, 50, 95]))
     speed = config.tokens_per_step / (p50 / 1000)
-    figures = Measurements(
+    measurements = Measurements(
         on_gpu=compute.device.type != "cpu",
         data_wait_share=times.share(times.wait),
         memory_peak_bytes=peak_memory,
@@ -110,57 +112,57 @@ def benchmark(asked: Asked, corpus_dir: Path, workspace: Path, steps: int, say: 
         step_p5_ms=p5,
         step_p50_ms=p50,
         step_p95_ms=p95,
-        mfu=figures.mfu,
+        mfu=measurements.mfu,
         peak_flops_per_second=peak,
         peak_source=source,
         memory_peak_bytes=peak_memory,
         memory_limit_bytes=limit,
-        data_wait_share=figures.data_wait_share,
+        data_wait_share=measurements.data_wait_share,
         optimizer_share=times.share(times.update),
         checkpoint_stall_ms=stall * 1000,
         checkpoint_write_ms=written * 1000 if written is not None else None,
         checkpoint_bytes=size,
         generation_tokens_per_second=generation,
         doubling_gain=gain,
-        verdict=diagnose_bottleneck(figures),
+        verdict=diagnose_bottleneck(measurements),
     )
 
 
 class BenchmarkSetup:
-    """The engine that is measured, and what is said about it."""
+    """The engine to measure, and the notes of the report."""
 
-    def __init__(self, asked: Asked, corpus_dir: Path, say: Say) -> None:
-        prepared: PreparedRun = prepare_run(asked, corpus_dir, lambda phase, fraction: say(phase))
+    def __init__(self, asked: Asked, corpus_dir: Path, report: Report) -> None:
+        prepared: PreparedRun = prepare_run(asked, corpus_dir, lambda phase, fraction: report(phase))
         self.config: Config = prepared.config
         self.shards = prepared.shards
         self.compute: Compute = choose_compute(self.config.training)
-        self.say = say
+        self.report = report
         self.notes = [*prepared.notes, *([self.compute.note] if self.compute.note else [])]
-        say("building the model")
+        report("building the model")
         self.engine: Engine = build_engine(self.config, self.shards, self.compute)
 
     def note(self, text: str) -> None:
-        """Something that is not as asked: said now, and kept for the report."""
+        """Report a setting that differs from the config, and keep it for the result."""
         self.notes.append(text)
-        self.say(text)
+        self.report(text)
 
-    def rehearse(self) -> None:
-        """The first step tried, as the trainer does: split smaller if memory is short, uncompiled if that fails."""
-        self.say("compiling" if self.compute.compile else "trying the first batch")
+    def dry_run(self) -> None:
+        """Dry-run the first step with the fallbacks of the trainer: smaller micro-batches, and no compilation."""
+        self.report("compiling" if self.compute.compile else "dry run of the first step")
         engine = self.engine
-        run_with_compile_fallback(engine.train_step, lambda: retry_on_oom(self._first_step, self._split), self.note)
-        wait_for(self.compute.device)
+        run_with_compile_fallback(engine.train_step, lambda: retry_on_oom(self._first_step, self._halve), self.note)
+        synchronize(self.compute.device)
 
     def _first_step(self) -> None:
         self.engine.train_step.dry_run(1, fetch(self.engine, self.config, self.compute, 1))
 
-    def _split(self) -> None:
+    def _halve(self) -> None:
         free_memory(self.engine.model)
-        self.config, said = halve_micro_batch(self.config)
-        self.note(said)
+        self.config, message = halve_micro_batch(self.config)
+        self.note(message)
 
     def identity(self) -> dict[str, Any]:
-        """What every report says about the model and the machine."""
+        """Return the fields about the model and the machine that every result has."""
         return {
             "device": self.compute.name,
             "precision": self.compute.precision,
@@ -174,54 +176,56 @@ class BenchmarkSetup:
         }
 
 
-def _copied(setup: BenchmarkSetup, step: int) -> tuple[float, Snapshot]:
-    """Seconds that the steps wait for a full checkpoint, and the copy that they wait for."""
+def _time_snapshot(setup: BenchmarkSetup, step: int) -> tuple[float, Snapshot]:
+    """Return the seconds that steps wait for a full checkpoint, and its snapshot."""
     progress = TrainingProgress(step=step, tokens=step * setup.config.tokens_per_step, elapsed_seconds=0.0)
     tokenizer = setup.shards.tokenizer.to_json()
-    wait_for(setup.compute.device)
+    synchronize(setup.compute.device)
     started = time.perf_counter()
-    shot = snapshot("full", setup.config, tokenizer, setup.engine.model, setup.engine.train_step.optimizers, progress)
-    return time.perf_counter() - started, shot
+    snapshot = take_snapshot(
+        "full", setup.config, tokenizer, setup.engine.model, setup.engine.train_step.optimizers, progress
+    )
+    return time.perf_counter() - started, snapshot
 
 
-def _written(setup: BenchmarkSetup, shot: Snapshot, workspace: Path) -> float | None:
-    """Seconds to write the checkpoint on the disk where runs lie; None, with a note, where that fails."""
+def _time_write(setup: BenchmarkSetup, snapshot: Snapshot, workspace: Path) -> float | None:
+    """Return the seconds to write the checkpoint to the disk of the workspace, or None, with a note, if that fails."""
     try:
         with tempfile.TemporaryDirectory(dir=workspace, prefix=".bench-") as place:
             started = time.perf_counter()
-            write(shot, Path(place, "checkpoints"), lambda: None)
+            write_checkpoint(snapshot, Path(place, "checkpoints"), lambda: None)
             return time.perf_counter() - started
     except OSError as error:
-        setup.note(f"no checkpoint could be written: {reason(error)}")
+        setup.note(f"the checkpoint could not be written: {reason(error)}")
         return None
 
 
-def _generation_speed(setup: BenchmarkSetup) -> float:
-    """Tokens a second of one text, from its second token on: the first reads the prompt."""
+def _time_generation(setup: BenchmarkSetup) -> float:
+    """Return tokens per second of one generation, without its first token, which processes the prompt."""
     model, config = setup.engine.model, setup.config
     prompts = config.sampling.prompts or ("",)
     prompt = prompt_tokens(setup.shards.tokenizer, prompts[0])
     options = msgspec.structs.replace(config.sampling, tokens=SAMPLE_TOKENS)
-    drawing = SamplingOptions.of(options, config.training.seed)
+    sampling = SamplingOptions.of(options, config.training.seed)
     model.eval()
-    for _ in range(2):  # the first time warms up
-        moments = [time.perf_counter() for _ in generate(model, prompt, drawing, autocast=setup.compute.autocast)]
+    for _ in range(2):  # the first generation is a warmup
+        times = [time.perf_counter() for _ in generate(model, prompt, sampling, autocast=setup.compute.autocast)]
     model.train()
-    gaps = [after - before for before, after in pairwise(moments)]
+    gaps = [after - before for before, after in pairwise(times)]
     return len(gaps) / sum(gaps)
 
 
-def _doubling_gain(setup: BenchmarkSetup, times: StepTimes, spare_bytes: int) -> tuple[float | None, str]:
-    """Tokens a second at twice the micro-batch against those at one, both of the fastest steps.
+def _time_doubled_batch(setup: BenchmarkSetup, times: StepTimes, spare_bytes: int) -> tuple[float | None, str]:
+    """Return tokens per second at twice the micro-batch relative to those measured, both of the fastest steps.
 
-    None, and why, where that cannot be tried.
+    Return None and the reason if it cannot be measured.
     """
     config, compute, engine = setup.config, setup.compute, setup.engine
     micro, accumulation = config.training.micro_batch_size, config.training.accumulation_steps
     double = with_micro_batch(config, 2 * micro, 1)
     extra = memory_bytes(double, engine.model.vocab_size) - memory_bytes(config, engine.model.vocab_size)
-    if compute.device.type == "cpu" and extra > BUDGET * spare_bytes:
-        return None, "there is no memory for twice the micro_batch_size"
+    if compute.device.type == "cpu" and extra > MEMORY_BUDGET * spare_bytes:
+        return None, "not enough memory for twice the micro_batch_size"
     free_memory(engine.model)
     reset_compilation(engine.train_step)
     try:
@@ -236,22 +240,22 @@ def _doubling_gain(setup: BenchmarkSetup, times: StepTimes, spare_bytes: int) ->
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        return None, "there is no memory for twice the micro_batch_size"
+        return None, "not enough memory for twice the micro_batch_size"
     tokens = micro * config.model.context_length
     alone = times.fastest().tokens_per_second(tokens, accumulation)
     return doubled.fastest().tokens_per_second(2 * tokens, max(1, accumulation // 2)) / alone, ""
 
 
-# ── the best micro-batch ────────────────────────────────────────────────────────────────────────────────────────────
+# ── batch size search ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def search_batch_size(asked: Asked, corpus_dir: Path, say: Say) -> BatchSizeSearchResult:
-    """Find the largest micro-batch that fits, and the fastest. Raises UserError."""
-    setup = BenchmarkSetup(asked, corpus_dir, say)
-    search = BatchSizeSearch(setup.config, setup.shards, setup.compute, setup.engine, say=say, note=setup.note)
+def search_batch_size(asked: Asked, corpus_dir: Path, report: Report) -> BatchSizeSearchResult:
+    """Search for the largest and the fastest micro-batch size. Raise UserError if the run could not start."""
+    setup = BenchmarkSetup(asked, corpus_dir, report)
+    search = BatchSizeSearch(setup.config, setup.shards, setup.compute, setup.engine, report=report, note=setup.note)
     largest = search.run()
     best = recommend(search.tried)
-    kept = [size for size in search.tried if _sequences(size) == setup.config.sequences_per_step]
+    same_step = [size for size in search.tried if _sequences(size) == setup.config.sequences_per_step]
     return BatchSizeSearchResult(
         **setup.identity(),
         sizes=tuple(search.tried),
@@ -262,7 +266,7 @@ def search_batch_size(asked: Asked, corpus_dir: Path, say: Say) -> BatchSizeSear
         recommended_accumulation_steps=best.accumulation_steps,
         overrides=_overrides(best),
         tokens_per_step=_sequences(best) * setup.config.model.context_length,
-        overrides_keeping_step=_overrides(recommend(kept)),
+        overrides_keeping_step=_overrides(recommend(same_step)),
     )
 
 

@@ -1,8 +1,8 @@
-"""How well the model predicts text that it was not trained on.
+"""Evaluation: loss, perplexity and bits per byte on a split.
 
-Each validation token is scored once, in the windows or packed documents that training would see, or in a stated sample
-of those rows. Bits per byte count the raw bytes that the scored tokens stand for, so that models with different
-tokenizers compare; end of text stands for no byte, yet its loss counts.
+Each token is scored once, in windows or packed documents as in training, or a part of these rows is scored. Bits per
+byte divide by the raw bytes of the scored tokens, which makes models with different tokenizers comparable; end of text
+has no bytes, but its loss counts.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def evaluate(
     autocast: Callable[[], AbstractContextManager],
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Eval | None:
-    """Score an epoch of `batches`, about `max_tokens` of it (0: all); None when interrupted.
+    """Score an epoch of `batches`, or about `max_tokens` of it (0 for all). Return None if interrupted.
 
-    byte_lengths: raw bytes of each token id, shape (vocab_size,).
+    byte_lengths: raw bytes of each token id, (vocab_size,). interrupted: polled before each forward pass.
     """
     started = time.perf_counter()
     device = model.embedding.weight.device
@@ -48,12 +48,12 @@ def evaluate(
             if interrupted():
                 return None
             batch = batches.batch(first // batches.sequences + 1).head(rows - first)
-            (micro,) = to_device(batch, 1, device)
+            (micro_batch,) = to_device(batch, 1, device)
             with autocast():
-                loss = model(micro.inputs, micro.targets, documents=micro.documents)
+                loss = model(micro_batch.inputs, micro_batch.targets, documents=micro_batch.documents)
             nats += loss.double()
-            scored_bytes += (lengths[micro.targets.clamp_min(0)] * (micro.targets >= 0)).sum()
-            scored += micro.num_targets
+            scored_bytes += (lengths[micro_batch.targets.clamp_min(0)] * (micro_batch.targets >= 0)).sum()
+            scored += micro_batch.num_targets
     finally:
         model.train(was_training)
     total_nats, total_bytes = float(nats), int(scored_bytes)

@@ -1,4 +1,4 @@
-"""Scoring a checkpoint on a corpus, in a process of its own: what `gpt-tui eval` asks for."""
+"""Evaluation of a checkpoint on a corpus, in a process of its own: `gpt-tui eval`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tui_gpt.training.measuring.evaluation import evaluate
 def evaluate_checkpoint(
     channel: Channel, checkpoint: str, corpus: str, split: Literal["train", "val"], corpus_dir: str, device: str
 ) -> None:
-    """Entry point: answer with an `Eval` of the corpus's `split` ("val" or "train"), or with `RequestFailed`.
+    """Entry point: reply with an `Eval` of `split`, or with `RequestFailed`.
 
-    corpus: a reference, or empty for the one that the checkpoint was trained on.
+    corpus: name of the corpus, or empty for the one that the checkpoint was trained on.
     """
 
     def progress(phase: str, fraction: float | None = None) -> None:
@@ -38,7 +38,7 @@ def evaluate_checkpoint(
             tokenizer=str(loaded.path / manifest.TOKENIZER),
         )
         shards = prepare(data, Path(corpus_dir), progress)
-        progress("scoring")
+        progress("evaluating")
         result = evaluate(
             loaded.model,
             BatchLoader.for_evaluation(shards, loaded.config, split),
@@ -47,7 +47,7 @@ def evaluate_checkpoint(
             max_tokens=0,
             autocast=nullcontext,
         )
-        assert result is not None  # nothing interrupts it
+        assert result is not None  # it is never interrupted
         channel.send(result)
     except UserError as error:
         channel.send(RequestFailed(id="", failure=Failure.of(error)))

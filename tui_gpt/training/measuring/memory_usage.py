@@ -1,4 +1,4 @@
-"""What a process holds and could hold, on whatever device: what decides whether a larger micro-batch is tried."""
+"""Memory in use by this process and available to it, on any device."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from tui_gpt import hardware
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most that was held at once: allocated on a GPU, else resident (of this program, not of what it was forked
-    from, which getrusage counts on Linux).
+    """Return the peak memory: allocated on a GPU, else resident.
+
+    On Linux it is read from /proc: getrusage would include the process that this one was forked from.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -28,7 +29,7 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def limit_bytes(device: torch.device) -> int:
-    """All that this process could hold: what it has, and what is free."""
+    """Return the memory that this process can use: what it has, and what is free."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device)
@@ -38,7 +39,7 @@ def limit_bytes(device: torch.device) -> int:
 
 
 def free_memory(model: nn.Module) -> None:
-    """Let go of what a step left behind: gradients, and blocks that the allocator keeps."""
+    """Free the gradients and the cached blocks of the allocator, and reset the peak."""
     model.zero_grad(set_to_none=True)
     gc.collect()
     if torch.cuda.is_available():

@@ -1,8 +1,8 @@
-"""The optimisers: which follows which weights, and at what share of the learning rate.
+"""Parameter groups: which optimizer updates which parameters, and with which learning rate.
 
-Weights play four roles: the blocks' matrices, embeddings, the head, and vectors (biases and norms). AdamW follows all
-of them; Muon and GaLore follow the matrices only, and AdamW the rest. Every group carries `lr_scale`, its share of the
-rate that the schedule gives. Weight decay is decoupled, and for the blocks' matrices and an untied head only.
+Parameters have four roles: matrices of the blocks, embeddings, the head, and vectors (biases and norms). AdamW updates
+all of them by default; Muon and GaLore update the matrices, and AdamW the rest. `lr_scale` of a group multiplies the
+learning rate of the schedule. Weight decay is decoupled, and applies to matrices and an untied head only.
 """
 
 from __future__ import annotations
@@ -18,25 +18,26 @@ from tui_gpt.model import GPT
 from tui_gpt.training.optimizers.galore import GaLore
 from tui_gpt.training.optimizers.muon import Muon
 
-BASE_WIDTH = 128  # n_embd at which `learning_rate` is what matrices get: pico's
+BASE_WIDTH = 128  # n_embd of pico, at which width scaling is 1
 
 Role = Literal["matrix", "embedding", "head", "vector"]
 
 
 def make_optimizers(model: GPT, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
-    """The optimisers of a run, between them over each parameter once.
+    """Return the optimizers of a run, which together update each parameter once.
 
-    With `width_scaling` the AdamW rate of matrices and head falls as 1/width (Yang et al. 2022, µP), so that one rate
-    serves every width; Muon's update has a spectral norm that needs no such help (Bernstein & Newhouse 2024).
+    With `width_scaling` the AdamW learning rate of matrices and head scales as 1/width (Yang et al. 2022, µP), so that
+    one value works for every width. Muon's update has a fixed spectral norm and needs no scaling (Bernstein & Newhouse
+    2024).
     """
     by_role: dict[Role, list[nn.Parameter]] = {"matrix": [], "embedding": [], "head": [], "vector": []}
     for name, parameter in model.named_parameters():
         by_role[role_of(name, parameter)].append(parameter)
-    narrowing = BASE_WIDTH / model.config.n_embd if config.width_scaling else 1.0
+    width_scale = BASE_WIDTH / model.config.n_embd if config.width_scaling else 1.0
     scales: dict[Role, float] = {
-        "matrix": narrowing,
+        "matrix": width_scale,
         "embedding": config.embedding_lr_ratio,
-        "head": config.head_lr_ratio * narrowing,
+        "head": config.head_lr_ratio * width_scale,
         "vector": 1.0,
     }
     matrices: list[torch.optim.Optimizer] = []
@@ -46,7 +47,7 @@ def make_optimizers(model: GPT, config: OptimizerConfig) -> list[torch.optim.Opt
         matrices[0].param_groups[0]["lr_scale"] = config.muon_learning_rate / config.learning_rate
     elif config.name == "galore":
         matrices = [GaLore(by_role.pop("matrix"), config)]
-        matrices[0].param_groups[0]["lr_scale"] = narrowing
+        matrices[0].param_groups[0]["lr_scale"] = width_scale
     groups: list[dict[str, Any]] = [
         {
             "params": parameters,
@@ -61,6 +62,7 @@ def make_optimizers(model: GPT, config: OptimizerConfig) -> list[torch.optim.Opt
 
 
 def role_of(name: str, parameter: nn.Parameter) -> Role:
+    """Return the role of a parameter of the GPT by its name."""
     if name.startswith(("embedding", "positions")) or ".values." in name:
         return "embedding"
     if name.startswith("head"):
@@ -69,14 +71,18 @@ def role_of(name: str, parameter: nn.Parameter) -> Role:
 
 
 def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
+    """Set the learning rate of every group to `rate` times its `lr_scale`."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
 
 
-def update(optimizers: Sequence[torch.optim.Optimizer], hold: torch.Tensor) -> None:
-    """One step of each, but none where `hold` (0 or 1, fp32, on the device) is 1: nobody has to wait to know it."""
+def update(optimizers: Sequence[torch.optim.Optimizer], skip_step: torch.Tensor) -> None:
+    """Step every optimizer and clear the gradients. If `skip_step` (fp32 scalar on the device) is 1, change nothing.
+
+    The decision stays on the device, so the host does not wait for it.
+    """
     for optimizer in optimizers:
-        optimizer.found_inf = hold  # type: ignore[attr-defined]  # how torch's fused optimisers take it
+        optimizer.found_inf = skip_step  # type: ignore[attr-defined]  # the protocol of torch's fused optimizers
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

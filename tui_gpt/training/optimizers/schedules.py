@@ -1,5 +1,5 @@
-"""The learning rate over the run: linear warmup, then half a cosine (Loshchilov & Hutter 2017), a plateau with a
-straight cooldown (warmup–stable–decay, Hägele et al. 2024), or the plateau alone.
+"""Learning rate schedules: linear warmup, then a half cosine (Loshchilov & Hutter 2017), a constant rate with linear
+cooldown (warmup–stable–decay, Hägele et al. 2024), or a constant rate.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from tui_gpt.config import ScheduleConfig
 
 
 def learning_rate(schedule: ScheduleConfig, peak: float, step: int, progress: float) -> float:
-    """The rate of `step` (counted from 1). progress: share of the run after warmup that is done, 0 to 1."""
+    """Return the learning rate of `step` (counted from 1). progress: fraction of the run after warmup, 0 to 1."""
     if step <= schedule.warmup_steps:
         return peak * step / schedule.warmup_steps
     if schedule.name == "constant":
@@ -24,5 +24,5 @@ def learning_rate(schedule: ScheduleConfig, peak: float, step: int, progress: fl
 
 
 def progress_after_warmup(schedule: ScheduleConfig, step: int, total_steps: int) -> float:
-    """Share of the steps after warmup that are done once `step` is."""
+    """Return the fraction of the steps after warmup that are done after `step`."""
     return (step - schedule.warmup_steps) / max(1, total_steps - schedule.warmup_steps)

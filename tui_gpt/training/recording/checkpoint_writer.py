@@ -1,4 +1,4 @@
-"""Checkpoints written off the step's path: the step waits only for the copy to host memory."""
+"""Writes checkpoints in a background thread: the training step waits only for the copy to host memory."""
 
 from __future__ import annotations
 
@@ -7,33 +7,40 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tui_gpt.checkpoints import manifest
-from tui_gpt.checkpoints.state import Snapshot, write
+from tui_gpt.checkpoints.state import Snapshot, write_checkpoint
 
 
 class CheckpointWriter:
-    """Writes one snapshot at a time in a thread, prunes, and tells."""
+    """Writes one snapshot at a time and prunes old checkpoints.
 
-    def __init__(self, checkpoints: Path, keep: int, sync: Callable[[], None], saved: Callable[[Path], None]) -> None:
-        self._checkpoints, self._keep, self._sync, self._saved = checkpoints, keep, sync, saved
+    keep: full checkpoints to keep. sync: called before a checkpoint appears. on_saved: called with its path afterwards.
+    failed: the snapshot whose writing failed, and the error; the caller retries it.
+    """
+
+    def __init__(
+        self, checkpoints: Path, keep: int, sync: Callable[[], None], on_saved: Callable[[Path], None]
+    ) -> None:
+        self._checkpoints, self._keep, self._sync, self._on_saved = checkpoints, keep, sync, on_saved
         self._thread: threading.Thread | None = None
         self.failed: tuple[Snapshot, OSError] | None = None
 
-    def save(self, shot: Snapshot) -> None:
-        """Begin writing, once the one before is done."""
+    def save(self, snapshot: Snapshot) -> None:
+        """Start writing `snapshot` once the previous one is written."""
         self.wait()
-        self._thread = threading.Thread(target=self._write, args=(shot,), name="checkpoint")
+        self._thread = threading.Thread(target=self._write, args=(snapshot,), name="checkpoint")
         self._thread.start()
 
     def wait(self) -> None:
+        """Wait until the last snapshot is written, or its writing has failed."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
-    def _write(self, shot: Snapshot) -> None:
+    def _write(self, snapshot: Snapshot) -> None:
         try:
-            path = write(shot, self._checkpoints, self._sync)
+            path = write_checkpoint(snapshot, self._checkpoints, self._sync)
             manifest.prune(self._checkpoints, self._keep)
         except OSError as error:
-            self.failed = (shot, error)
+            self.failed = (snapshot, error)
         else:
-            self._saved(path)
+            self._on_saved(path)

@@ -1,4 +1,4 @@
-"""The files that rank 0 writes line by line: metrics, evals, samples."""
+"""The JSONL files that rank 0 writes: metrics, evals and samples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tui_gpt.run.messages import Rewound
 
 
 class OutputFiles:
-    """Open journals of a run. A resumed run takes back what was logged beyond the step that it goes on from."""
+    """The open output files of a run. rewound_to: when resuming, the step after which older lines are void."""
 
     def __init__(self, folder: RunFolder, rewound_to: int | None) -> None:
         self.metrics = JsonlWriter(folder.metrics)
@@ -20,41 +20,43 @@ class OutputFiles:
             self.rewind(rewound_to)
 
     def rewind(self, step: int) -> None:
-        """Take back every line beyond `step`."""
-        for journal in self._all():
-            journal.append(Rewound(rewound_to=step))
+        """Void every line after `step`: readers drop them."""
+        for writer in self._all():
+            writer.append(Rewound(rewound_to=step))
 
     def _all(self) -> tuple[JsonlWriter, JsonlWriter, JsonlWriter]:
         return self.metrics, self.evals, self.samples
 
     def sync(self) -> None:
-        """All that was written so far is on the disk: what a checkpoint's appearance promises."""
-        for journal in self._all():
-            journal.sync()
+        """Flush all lines to disk; called before a checkpoint appears, so that no line before it can be lost."""
+        for writer in self._all():
+            writer.sync()
 
     def close(self) -> None:
-        for journal in self._all():
-            journal.close()
+        """Close the files."""
+        for writer in self._all():
+            writer.close()
 
 
 class DeferredWriter:
-    """Writes each line one line late on a GPU, so that the step never waits for its own loss.
+    """Delays each write until the next one, so that on a GPU no step waits for its own loss.
 
-    `put` takes a function that makes and writes the line; on a CPU it runs at once.
+    delay: False to write at once, as on a CPU.
     """
 
-    def __init__(self, *, late: bool) -> None:
-        self._late = late
-        self._waiting: Callable[[], None] | None = None
+    def __init__(self, *, delay: bool) -> None:
+        self._delay = delay
+        self._pending: Callable[[], None] | None = None
 
     def put(self, write: Callable[[], None]) -> None:
+        """Run the pending write, and keep `write` as the next pending one."""
         self.flush()
-        self._waiting = write
-        if not self._late:
+        self._pending = write
+        if not self._delay:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits. When the write fails the line still waits: flush again once there is room."""
-        if self._waiting is not None:
-            self._waiting()
-            self._waiting = None
+        """Run the pending write. When it raises it stays pending, so that it can be retried."""
+        if self._pending is not None:
+            self._pending()
+            self._pending = None

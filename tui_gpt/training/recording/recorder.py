@@ -1,6 +1,6 @@
-"""What a run writes: lines, samples, checkpoints; and what it does when the disk does not take them.
+"""Everything that a run writes: metrics, evals, samples and checkpoints.
 
-No line is ever dropped: a write that fails pauses the run until somebody has made room and resumes it.
+No line is dropped: when a write fails (the disk is full) the run pauses until it is resumed, and retries.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ from tui_gpt.training.recording.output_files import DeferredWriter, OutputFiles
 
 
 class Stopwatch:
-    """Training time: laps, without what lies between a `restart` and the lap before it."""
+    """Measures training time in laps; the time between a lap and the next `restart` is not counted."""
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
+        """Start the next lap now."""
         self._since = time.perf_counter()
 
     def lap(self) -> float:
-        """Seconds since the last lap or restart."""
+        """Return the seconds since the last lap or restart."""
         now = time.perf_counter()
         seconds, self._since = now - self._since, now
         return seconds
 
 
 class Recorder:
-    """The run's journals and checkpoints. late: metrics lines are written one line late, for a GPU's sake."""
+    """Writes the output files and checkpoints of a run. delay_metrics: write each line when the next one is logged."""
 
     def __init__(
         self,
@@ -45,44 +46,47 @@ class Recorder:
         *,
         keep: int,
         rewound_to: int | None,
-        late: bool,
+        delay_metrics: bool,
     ) -> None:
-        self.journals = OutputFiles(folder, rewound_to)
+        self.files = OutputFiles(folder, rewound_to)
         self._control, self._stopwatch = control, stopwatch
-        self._deferred = DeferredWriter(late=late)
-        self._saver = CheckpointWriter(folder.checkpoints, keep, self.journals.sync, self._say_saved)
+        self._deferred = DeferredWriter(delay=delay_metrics)
+        self._checkpoints = CheckpointWriter(folder.checkpoints, keep, self.files.sync, self._report_saved)
 
     def metrics(self, write: Callable[[], None]) -> None:
-        """Write a metrics line by `write`, now or when the next one comes."""
+        """Call `write`, which writes a line of metrics, now or when the next line is logged."""
         self._persist(lambda: self._deferred.put(write))
 
     def flush(self) -> None:
-        """Every metrics line up to now is written."""
+        """Write the pending line of metrics."""
         self._persist(self._deferred.flush)
 
     def evaluation(self, line: Eval) -> None:
-        self._persist(lambda: self.journals.evals.append(line))
+        """Write a line of evals."""
+        self._persist(lambda: self.files.evals.append(line))
 
     def sample(self, line: Sample) -> None:
-        self._persist(lambda: self.journals.samples.append(line))
+        """Write a line of samples."""
+        self._persist(lambda: self.files.samples.append(line))
 
-    def rewound(self, step: int) -> None:
-        self._persist(lambda: self.journals.rewind(step))
+    def rewind(self, step: int) -> None:
+        """Void every line after `step`."""
+        self._persist(lambda: self.files.rewind(step))
 
-    def save(self, shot: Snapshot) -> None:
-        """Begin to write a checkpoint; `flush` before the state is copied, so that the lines up to it are complete."""
-        self._saver.save(shot)
+    def save(self, snapshot: Snapshot) -> None:
+        """Start writing a checkpoint. Call `flush` before taking the snapshot, so that no line before it is missing."""
+        self._checkpoints.save(snapshot)
 
     def wait(self) -> OSError | None:
-        """Wait until the last checkpoint is written; why it could not be, if so."""
-        self._saver.wait()
-        return self._saver.failed[1] if self._saver.failed else None
+        """Wait until the last checkpoint is written, and return the error if that failed."""
+        self._checkpoints.wait()
+        return self._checkpoints.failed[1] if self._checkpoints.failed else None
 
-    def _say_saved(self, path: Path) -> None:
+    def _report_saved(self, path: Path) -> None:
         info = manifest.read_manifest(path)
         self._control.notice("checkpoint", f"saved {path.name} ({info.kind})", step=info.step, data={"path": str(path)})
 
-    # ── when the disk is full ───────────────────────────────────────────────────────────────────────────────────────
+    # ── full disk ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _persist(self, action: Callable[[], None]) -> None:
         while True:
@@ -91,27 +95,28 @@ class Recorder:
             except OSError as error:
                 if self._control.stop_requested:
                     raise
-                self._wait_for_room(str(error))
+                self._wait_for_space(str(error))
 
     def retry_failed_save(self) -> None:
-        """A checkpoint that could not be written is written once there is room."""
-        while self._saver.failed and not self._control.stop_requested:
-            shot, error = self._saver.failed
-            self._saver.failed = None
-            self._wait_for_room(f"checkpoint at step {shot.progress.step:,} not saved: {error}")
+        """Pause until there is space, and retry the checkpoint that could not be written."""
+        while self._checkpoints.failed and not self._control.stop_requested:
+            snapshot, error = self._checkpoints.failed
+            self._checkpoints.failed = None
+            self._wait_for_space(f"checkpoint at step {snapshot.progress.step:,} not saved: {error}")
             if not self._control.stop_requested:
-                self._saver.save(shot)
-                self._saver.wait()
+                self._checkpoints.save(snapshot)
+                self._checkpoints.wait()
 
-    def _wait_for_room(self, why: str) -> None:
-        self._control.notice("disk", f"paused: {why}. Make room, then resume", level="error")
-        self._control.set_phase("paused", why)
+    def _wait_for_space(self, problem: str) -> None:
+        """Pause the run with `problem` as its phase until a resume or stop command arrives."""
+        self._control.notice("disk", f"paused: {problem}. Free some disk space, then resume the run", level="error")
+        self._control.set_phase("paused", problem)
         while not self._control.stop_requested:
-            asked = self._control.next_command(timeout_seconds=1.0)
-            if asked is not None and asked.name == "resume":
-                self._control.ack(asked, "trying again")
+            command = self._control.next_command(timeout_seconds=1.0)
+            if command is not None and command.name == "resume":
+                self._control.ack(command, "retrying")
                 self._control.set_phase("running", "training")
                 break
-            if asked is not None and asked.name != "stop":
-                self._control.ack(asked, f"cannot now: {why}", ok=False)
+            if command is not None and command.name != "stop":
+                self._control.ack(command, f"paused, waiting for disk space: {problem}", ok=False)
         self._stopwatch.restart()
