@@ -96,6 +96,28 @@ def test_stop_saves_first_and_an_ended_run_rejects_commands(tmp_path: Path) -> N
         command_files.send(folder, Command(name="pause"))
 
 
+def test_commands_and_the_end_of_the_run_are_logged_once(tmp_path: Path) -> None:
+    folder = start(tmp_path, "training.duration=1000000", "checkpoints.every=0", "training.eval_every=0")
+    at_step(folder, 3)
+    step = ask(folder, "pause").step
+    ask(folder, "checkpoint")
+    stop = ask(folder, "stop")
+    ended(folder)
+    messages = [event.message for event in folder.read_events() if event.step == step]
+    assert len(messages) == 3, messages  # paused, saved, stopped
+    assert sum("saved step-" in message for message in messages) == 1
+    assert (stop.kind, stop.command, stop.message) == ("stopped", "stop", messages[-1])
+
+
+def test_every_stop_command_is_acknowledged(tmp_path: Path) -> None:
+    folder = start(tmp_path, "training.duration=1000000")
+    at_step(folder, 1)
+    ids = [command_files.send(folder, Command(name="stop")) for _ in range(2)]
+    ended(folder)
+    acknowledged = [event.command_id for event in folder.read_events() if event.command_id]
+    assert sorted(acknowledged) == sorted(ids)
+
+
 def test_stop_while_the_run_is_paused(tmp_path: Path) -> None:
     folder = start(tmp_path, "training.duration=1000000")
     at_step(folder, 1)

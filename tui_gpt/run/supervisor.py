@@ -224,17 +224,21 @@ class Supervisor:
         for item in command_files.receive(self.folder):
             if isinstance(item, Command):
                 self.pending[item.id] = item
+        stops = [command for command in self.pending.values() if command.name == "stop" and state != "failed"]
         for command in self.pending.values():
-            if command.name == "stop" and state != "failed":
-                self._ack(command, message)
-            else:
+            if command not in stops:
                 self._reject(command, f"the run {state} before it handled this command")
+        for command in stops[1:]:
+            self._ack(command, "the run was already stopping")
+        stop_id = stops[0].id if stops else ""  # acknowledged by the event of the run's end
         self._event(
             state,
             message,
             level="error" if state == "failed" else "info",
             ok=state != "failed",
             step=self.status.step,
+            command_id=stop_id,
+            command="stop" if stops else "",
         )
         self.events.sync()
         self._update(

@@ -38,7 +38,7 @@ def _save_checkpoint(trainer: Trainer, command: Command) -> None:
         return
     if step != trainer.saved_step:
         with trainer.phase("saving"):
-            trainer.save("full")
+            trainer.save("full", announce=False)  # the acknowledgement reports it
     if error := trainer.recorder.wait():
         trainer.control.ack(command, f"could not save: {error}", ok=False)
     else:
@@ -66,17 +66,19 @@ def _pause(trainer: Trainer, command: Command) -> None:
 
 
 def stop_run(trainer: Trainer) -> Ended:
-    """Save a full checkpoint unless the command says `now`, and return how the run ended."""
+    """Save a full checkpoint unless the command says `now`, and return how the run ended.
+
+    The supervisor acknowledges the stop command with the event of the run's end.
+    """
     command, step = trainer.control.stop_command, trainer.progress.step
     assert command is not None
     trainer.control.set_phase("stopping", "saving")
     if step and step != trainer.saved_step and not command.now:
-        trainer.save("full")
+        trainer.save("full", announce=False)
     elif not command.now:
         trainer.recorder.flush()
     if error := trainer.recorder.wait():
         return Ended(state="failed", message=f"could not save the last checkpoint: {error}", step=step)
     saved = f", saved at step {trainer.saved_step:,}" if trainer.saved_step else ", nothing to save yet"
     message = f"stopped at step {step:,}{saved}"
-    trainer.control.ack(command, message)
     return Ended(state="stopped", message=message, step=step, by_signal=command.sender == "signal")

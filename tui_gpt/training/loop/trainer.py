@@ -83,6 +83,7 @@ class Trainer:
         self.window_steps, self.window_seconds, self.window_wait = 0, 0.0, 0.0
         self.norms_logged_at = self.progress.step
         self.anomaly: Anomaly | None = None
+        self.report_progress()
 
     # ── start ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -400,8 +401,13 @@ class Trainer:
         )
         self.recorder.sample(line)
 
-    def save(self, kind: Literal["full", "light", "best"], val_loss: float | None = None) -> None:
-        """Copy the state to host memory and write it in the background, after all output up to this step."""
+    def save(
+        self, kind: Literal["full", "light", "best"], val_loss: float | None = None, *, announce: bool = True
+    ) -> None:
+        """Copy the state to host memory and write it in the background, after all output up to this step.
+
+        announce: report the saved checkpoint as an event; off where another event reports it.
+        """
         self.recorder.flush()
         self.progress.scaler = self.train_step.scaler.state_dict()
         self.progress.guard = self.train_step.guard.state()
@@ -415,7 +421,7 @@ class Trainer:
             val_loss=val_loss,
             run=self.folder.id,
         )
-        self.recorder.save(snapshot)
+        self.recorder.save(snapshot, announce=announce)
         if kind == "full":
             self.saved_step = self.progress.step
 

@@ -24,10 +24,10 @@ class CheckpointWriter:
         self._thread: threading.Thread | None = None
         self.failed: tuple[Snapshot, OSError] | None = None
 
-    def save(self, snapshot: Snapshot) -> None:
-        """Start writing `snapshot` once the previous one is written."""
+    def save(self, snapshot: Snapshot, *, announce: bool = True) -> None:
+        """Start writing `snapshot` once the previous one is written. announce: call `on_saved` when it is done."""
         self.wait()
-        self._thread = threading.Thread(target=self._write, args=(snapshot,), name="checkpoint")
+        self._thread = threading.Thread(target=self._write, args=(snapshot, announce), name="checkpoint")
         self._thread.start()
 
     def wait(self) -> None:
@@ -36,11 +36,12 @@ class CheckpointWriter:
             self._thread.join()
             self._thread = None
 
-    def _write(self, snapshot: Snapshot) -> None:
+    def _write(self, snapshot: Snapshot, announce: bool) -> None:
         try:
             path = write_checkpoint(snapshot, self._checkpoints, self._sync)
             manifest.prune(self._checkpoints, self._keep)
         except OSError as error:
             self.failed = (snapshot, error)
         else:
-            self._on_saved(path)
+            if announce:
+                self._on_saved(path)

@@ -73,9 +73,12 @@ class Recorder:
         """Void every line after `step`."""
         self._persist(lambda: self.files.rewind(step))
 
-    def save(self, snapshot: Snapshot) -> None:
-        """Start writing a checkpoint. Call `flush` before taking the snapshot, so that no line before it is missing."""
-        self._checkpoints.save(snapshot)
+    def save(self, snapshot: Snapshot, *, announce: bool = True) -> None:
+        """Start writing a checkpoint. Call `flush` before taking the snapshot, so that no line before it is missing.
+
+        announce: report the saved checkpoint as an event.
+        """
+        self._checkpoints.save(snapshot, announce=announce)
 
     def wait(self) -> OSError | None:
         """Wait until the last checkpoint is written, and return the error if that failed."""
