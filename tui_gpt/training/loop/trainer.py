@@ -7,6 +7,7 @@ functions of (seed, step), and evaluations, samples and the dry run do not use t
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +38,9 @@ from tui_gpt.training.measuring.evaluation import evaluate
 from tui_gpt.training.optimizers.schedules import learning_rate, progress_after_warmup
 from tui_gpt.training.recording.recorder import Recorder, Stopwatch
 from tui_gpt.training.run_setup import PreparedRun
+
+EARLY_SAMPLE_STEPS = (0, 10, 25, 50, 100)  # besides every `sampling.every` steps: the text changes most at first
+EARLY_SAMPLE_TOKENS = 48  # at most: five such samples take less than a tenth of the time of the first 100 steps of pico
 
 T = TypeVar("T")
 
@@ -159,6 +163,8 @@ class Trainer:
         if self.is_finished():
             return self._ended()
         self.control.set_phase("running", "training")
+        if self.config.sampling.every and self._is_before_first_sample():
+            self.sample(max_tokens=EARLY_SAMPLE_TOKENS)
         self.stopwatch.restart()
         first = self.progress.step + 1
         while not self.is_finished():
@@ -230,6 +236,8 @@ class Trainer:
             self.save("best", val_loss)
         if config.sampling.every and (is_last or _is_due(step, config.sampling.every)):
             self.sample()
+        elif config.sampling.every and step in EARLY_SAMPLE_STEPS:
+            self.sample(max_tokens=EARLY_SAMPLE_TOKENS)
         if is_last:
             self.recorder.flush()
         self.report_progress()
@@ -366,19 +374,25 @@ class Trainer:
         self.recorder.evaluation(msgspec.structs.replace(result, best=is_best))
         return result.val_loss, is_best
 
-    def sample(self) -> None:
-        """Write a sample for each prompt. Uses its own generator: training is unaffected."""
+    def _is_before_first_sample(self) -> bool:
+        """Whether this run is at step 0 and has no sample of it: one that is resumed at step 0 may have."""
+        return self.progress.step == 0 and not any(sample.step == 0 for sample in self.folder.read_samples())
+
+    def sample(self, *, max_tokens: int | None = None) -> None:
+        """Write a sample for each prompt, of at most `max_tokens`. Uses its own generator: training is unaffected."""
         self.recorder.flush()
         with self.phase("sampling"):
             self.model.eval()
             try:
                 for index, prompt in enumerate(self.config.sampling.prompts):
-                    self._sample_one(prompt, self.config.training.seed + self.progress.step + index)
+                    self._sample_one(prompt, self.config.training.seed + self.progress.step + index, max_tokens)
             finally:
                 self.model.train()
 
-    def _sample_one(self, prompt: str, seed: int) -> None:
+    def _sample_one(self, prompt: str, seed: int, max_tokens: int | None) -> None:
         options = SamplingOptions.of(self.config.sampling, seed)
+        if max_tokens is not None:
+            options = dataclasses.replace(options, tokens=min(options.tokens, max_tokens))
         end = self.tokenizer.end_of_text
         tokens: list[int] = []
         for token in generate(
