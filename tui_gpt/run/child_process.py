@@ -1,7 +1,10 @@
 """Child processes that import torch, started from processes that do not, and the channel between the two.
 
-The child is started with `spawn`, and imports its entry point by dotted name, so that the parent never imports it.
-One duplex pipe connects the two: the death of the other process reads as end of file at once.
+The child is started with `spawn`, and imports its entry point by dotted name, so that the parent never imports it. Two
+`multiprocessing.SimpleQueue` connect the two, one in each direction, with one writer and one reader each. They are
+created for this child only, so a killed process cannot leave a lock behind that another one needs. Death of the other
+process is detected by its sentinel, since a blocking `get` would never return. Each process closes the ends that it
+does not use, so that a message cut off by a kill ends in EOFError, and a write without a reader in BrokenPipeError.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ import threading
 from collections.abc import Callable
 from importlib import import_module
 from multiprocessing import reduction
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -38,33 +42,60 @@ ALLOCATOR = {
 
 
 class Channel:
-    """One end of the pipe. `send` may be called from several threads, `receive` from one."""
+    """A pair of queues to another process. `send` may be called from several threads, `receive` from one.
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    sentinel: file descriptor that becomes readable when the other process ends. connection: the readable end of the
+    incoming queue, for event loops; it becomes readable when a message arrives, and when the other process ends.
+    """
+
+    def __init__(self, incoming: SimpleQueue[Message], outgoing: SimpleQueue[Message], sentinel: int) -> None:
+        self._incoming, self._outgoing, self._sentinel = incoming, outgoing, sentinel
+        self.connection, self._writer = _reader(incoming), _writer(outgoing)
         self._lock = threading.Lock()
 
     def send(self, message: Message, *, droppable: bool = False) -> bool:
-        """Send a message and return whether it was sent. A droppable message is not sent while the pipe is full."""
+        """Send a message and return whether it was sent. A droppable message is not sent while the queue is full."""
         with self._lock:
-            if droppable and not select.select([], [self.connection], [], 0)[1]:
-                return False
             try:
-                self.connection.send(message)
+                if droppable and not select.select([], [self._writer], [], 0)[1]:
+                    return False
+                self._outgoing.put(message)
             except OSError:  # the other process is gone, which `receive` reports
                 return False
             return True
 
     def receive(self, timeout_seconds: float | None = 0.0) -> Message | None:
-        """Return the next message, or None after `timeout_seconds`. Raise EOFError if the other process is gone."""
+        """Return the next message, or None after `timeout_seconds`. Raise EOFError if the other process is gone.
+
+        Messages that it sent before it ended are returned first.
+        """
         try:
-            return self.connection.recv() if self.connection.poll(timeout_seconds) else None
+            ready = wait([self.connection, self._sentinel], timeout_seconds)
+            if self.connection in ready:
+                return self._incoming.get()
         except OSError:
             raise EOFError from None
+        if ready:
+            raise EOFError
+        return None
 
     def close(self) -> None:
-        """Close this end."""
-        self.connection.close()
+        """Close this end of both queues."""
+        self._incoming.close()
+        self._outgoing.close()
+
+
+def _reader(queue: SimpleQueue) -> Connection:
+    return queue._reader  # type: ignore[attr-defined]  # the public methods cannot wait with a timeout
+
+
+def _writer(queue: SimpleQueue) -> Connection:
+    return queue._writer  # type: ignore[attr-defined]
+
+
+def _close_unused_ends(incoming: SimpleQueue, outgoing: SimpleQueue) -> None:
+    _writer(incoming).close()
+    _reader(outgoing).close()
 
 
 class InheritedFd:
@@ -90,12 +121,14 @@ def spawn(
     for name, value in {"GOMP_SPINCOUNT": GOMP_SPINCOUNT, **ALLOCATOR}.items():
         os.environ.setdefault(name, value)
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
+    to_child: SimpleQueue[Message] = context.SimpleQueue()
+    to_parent: SimpleQueue[Message] = context.SimpleQueue()
     inherited = InheritedFd(inherit) if inherit is not None else None
-    process = context.Process(target=_child_main, args=(entry, theirs, inherited, str(log or ""), arguments))
+    child_arguments = (entry, to_child, to_parent, inherited, str(log or ""), arguments)
+    process = context.Process(target=_child_main, args=child_arguments)
     process.start()
-    theirs.close()
-    return process, Channel(ours)
+    _close_unused_ends(to_parent, to_child)
+    return process, Channel(to_parent, to_child, process.sentinel)
 
 
 def run_task(channel: Channel, work: Callable[[Callable[[str], None]], Message]) -> None:
@@ -120,12 +153,23 @@ def run_task(channel: Channel, work: Callable[[Callable[[str], None]], Message])
         channel.send(RequestFailed(id="", failure=failure))
 
 
-def _child_main(entry: str, connection: Connection, inherited: InheritedFd | None, log: str, arguments: tuple) -> None:
+def _child_main(
+    entry: str,
+    incoming: SimpleQueue[Message],
+    outgoing: SimpleQueue[Message],
+    inherited: InheritedFd | None,
+    log: str,
+    arguments: tuple,
+) -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    _close_unused_ends(incoming, outgoing)
+    channel = Channel(incoming, outgoing, parent.sentinel)
     if log:
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(fd, 1)
         os.dup2(fd, 2)
         os.close(fd)
     module, _, function = entry.partition(":")
-    getattr(import_module(module), function)(Channel(connection), *arguments)
+    getattr(import_module(module), function)(channel, *arguments)
     del inherited  # keep the descriptor open until here

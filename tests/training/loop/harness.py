@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 from pathlib import Path
 
 import torch
@@ -24,12 +25,15 @@ class TrainerHarness:
     """A trainer and the supervisor's end of its channel. resume: the folder of a run to resume."""
 
     def __init__(self, workspace: Path, *overrides: str, resume: RunFolder | None = None) -> None:
-        ours, theirs = multiprocessing.Pipe()
-        self.supervisor = Channel(ours)
+        context = multiprocessing.get_context("spawn")
+        to_trainer, to_supervisor = context.SimpleQueue(), context.SimpleQueue()
+        alive, self._keep_alive = os.pipe()
+        self.supervisor = Channel(to_supervisor, to_trainer, alive)
         asked = override({}, [*SMALL, "training.duration=30", "sampling.every=0", *overrides])
         self.folder = resume or folders.create(workspace / "runs", "run", asked)
         prepared = prepare_run(asked, workspace / "corpus", lambda *_: None)
-        compute, control = choose_compute(prepared.config.training), TrainerControl(Channel(theirs))
+        compute = choose_compute(prepared.config.training)
+        control = TrainerControl(Channel(to_trainer, to_supervisor, alive))
         self.trainer = Trainer(self.folder, prepared, compute, control, stop_at=None, resume=resume is not None)
 
     def run(self) -> Ended:
