@@ -110,7 +110,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["train", "optimizer.learning_rate=-1"], "Allowed: a number, above 0"),
         (["train", "data.tokenizer=wordpiece"], "wordpiece"),
         (["train", "--steps", "3", "--epochs", "2"], "one of --steps"),
-        (["train", "--name", "../../x", "data.corpus=tiny"], "cannot be a run name"),
+        (["train", "--name", "../../x", "data.corpus=tiny"], "is not a valid run name"),
         (["train", "--resume", "absent"], "no run matches 'absent'"),
         (["train", "--init-from", "foreign"], "is not a checkpoint"),
         (["sample", "model.pt"], "pickles"),

@@ -72,7 +72,7 @@ def test_export_and_import_speak_json_and_keep_the_weights(workspace: Path, tmp_
     [
         (["import", "absent"], "is not a folder"),
         (["import", "runs"], "has no config.json"),
-        (["import", "tiny gpt2", "--name", "../../x"], "cannot be a run name"),
+        (["import", "tiny gpt2", "--name", "../../x"], "is not a valid run name"),
         (["export", "absent", "out"], "no run matches 'absent'"),
         (["export", "runs/absent", "out"], "does not exist"),
     ],

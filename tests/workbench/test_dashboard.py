@@ -61,7 +61,7 @@ async def test_a_run_asked_for_by_name_opens_whatever_its_state(opened, runs):
 
 async def test_a_run_that_is_not_there_is_said(opened):
     async with opened("nonsense") as (app, _):
-        assert "is called 'nonsense'" in text_of(app)
+        assert "matches 'nonsense'" in text_of(app)
 
 
 async def test_pause_is_asked_shown_and_acknowledged(opened, runs):
@@ -106,7 +106,7 @@ async def test_commands_without_a_live_run_say_so(opened, runs):
     fake_run.finished(runs)
     async with opened("tiny") as (app, pilot):
         await press(app, pilot, "p")
-        assert "there is nothing to pause" in text_of(app)
+        assert "cannot pause" in text_of(app)
 
 
 async def test_stop_asks_saves_first_and_goes_further_only_when_told(opened, runs, monkeypatch):

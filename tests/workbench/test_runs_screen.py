@@ -101,7 +101,7 @@ async def test_rename_keeps_the_date_and_the_cursor(opened, many):
 async def test_a_name_that_cannot_be_is_said_while_one_types(opened, many):
     async with opened() as (app, pilot):
         await press(app, pilot, "]", "R", "ctrl+u", "/")
-        assert "cannot be a run name" in text_of(app)
+        assert "is not a valid run name" in text_of(app)
 
 
 async def test_a_note_is_written_and_shown(opened, many):

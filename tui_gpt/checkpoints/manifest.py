@@ -202,7 +202,7 @@ def locate(reference: Path) -> Path:
         )
     if reference.is_file():
         raise CheckpointError(
-            "is a file; a checkpoint is a folder with a manifest. Pickles (.pt, .bin) are not supported",
+            "is a file; a checkpoint is a folder with a manifest, and pickles (.pt, .bin) are not supported",
             where=str(reference),
             do="Give a run, or a folder such as runs/RUN/checkpoints/step-00000500",
         )
