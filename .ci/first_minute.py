@@ -66,10 +66,10 @@ def wait_for(what: str, true, seconds: float) -> None:
 
 def main() -> None:
     terminal = Terminal(sys.argv[1])
-    terminal.until("Config", INSTALL_SECONDS)
+    terminal.until("Start training", INSTALL_SECONDS)
     time.sleep(2)
     terminal.press("s")
-    terminal.until(r"loss \d", LOSS_SECONDS)
+    terminal.until(r"train \d", LOSS_SECONDS)
     os.close(terminal.fd)  # the connection is lost
     samples = Path("runs", status()["run"], "samples.jsonl")
     wait_for("a sample, with the terminal gone", lambda: samples.exists() and samples.stat().st_size, SAMPLE_SECONDS)

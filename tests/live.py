@@ -1,4 +1,4 @@
-"""Real runs for tests: a model so small that a step takes milliseconds, with everything on that resume must restore."""
+"""Real runs for tests: a model whose steps take milliseconds, with everything enabled that resume must restore."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def resume(folder: RunFolder, changes: dict[str, Any] | None = None, **options: 
 
 
 def until(true: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    """Wait for a condition; the wait is generous because machines are busy, and no test depends on its length."""
+    """Wait for a condition. The timeout is long because the machine may be busy; no test depends on it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := true():

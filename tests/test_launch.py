@@ -1,4 +1,4 @@
-"""What a run is called when nobody says."""
+"""The default name of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tui_gpt import launch
 from tui_gpt.config import override
-from tui_gpt.run.folder import check_name
+from tui_gpt.run.folder import validate_name
 
 
 @pytest.mark.parametrize(
@@ -19,11 +19,11 @@ from tui_gpt.run.folder import check_name
         ("0.7 stories + 0.3 tiny", "pico-stories+tiny"),
     ],
 )
-def test_a_run_is_called_after_its_preset_and_its_corpora(
+def test_the_default_name_consists_of_preset_and_corpora(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: str, name: str
 ) -> None:
-    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    monkeypatch.setattr(launch, "_start_supervisor", lambda *_: None)
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "a book, at last.txt").write_text("It was a dark night. " * 100)
     folder = launch.start(tmp_path / "runs", tmp_path / "corpus", override({}, [f"data.corpus={corpus}"]))
-    assert folder.id[16:] == check_name(name)
+    assert folder.id[16:] == validate_name(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tui_gpt.cli.root import COMMANDS
 from tui_gpt.config import PRESETS
-from tui_gpt.workbench.actions import key_table
+from tui_gpt.workbench.keys import key_table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

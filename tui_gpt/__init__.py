@@ -1,4 +1,4 @@
-"""gpt-tui: pretrain small GPTs from scratch in one terminal. The Python API, imported when it is first used."""
+"""gpt-tui: a terminal workbench for pretraining small GPTs. The names of the Python API load lazily."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = {"Config": "config", "UserError": "errors"}.get(name, "api")
-    return getattr(import_module(f"tui_gpt.{home}"), name)
+    module = {"Config": "config", "UserError": "errors"}.get(name, "api")
+    return getattr(import_module(f"tui_gpt.{module}"), name)

@@ -1,7 +1,7 @@
-"""The Python API: the same runs and checkpoints from a script or a notebook.
+"""The Python API: runs and checkpoints from a script or a notebook.
 
-`train` starts a supervised run as the command line does (by `python -m`, so no `__main__` guard is needed) and returns
-a `Run` to follow, wait for and command. `load_checkpoint` and `generate` compute in the caller's process.
+`train` starts a supervised run as the command line does (with `python -m`, so that no `__main__` guard is needed) and
+returns a `Run`. `load_checkpoint` and `generate` compute in the calling process.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from tui_gpt import launch
 from tui_gpt.checkpoints import manifest
 from tui_gpt.config import Config, field, load_config, set_key, to_dict
 from tui_gpt.errors import RunError
-from tui_gpt.run import commands
+from tui_gpt.run import command_files
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
-from tui_gpt.run.journal import JournalReader
+from tui_gpt.run.jsonl import JsonlReader
 from tui_gpt.run.messages import FINAL_STATES, Command, CommandName, Eval, Event, Metrics, Sample, Status
 
 if TYPE_CHECKING:
-    from tui_gpt.checkpoints.state import Loaded
+    from tui_gpt.checkpoints.state import LoadedModel
 
 POLL_SECONDS = 0.05
 
 
 class Run:
-    """A run, live or not. It goes on when this object, or the whole program, is gone."""
+    """A run, live or ended. A live run continues after this object, or the whole program, is gone."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -38,36 +38,42 @@ class Run:
 
     @property
     def path(self) -> Path:
+        """The run folder."""
         return self.folder.path
 
     @property
     def state(self) -> str:
-        """`running`, `finished`, `crashed` …"""
+        """The state of the run: `running`, `finished`, `crashed`, …"""
         return self.folder.state()
 
     @property
     def status(self) -> Status | None:
+        """The current status, or None before there is one."""
         return self.folder.read_status()
 
     @property
     def metrics(self) -> list[Metrics]:
+        """The lines of metrics so far."""
         return self.folder.read_metrics()
 
     @property
     def evals(self) -> list[Eval]:
+        """The evaluations so far."""
         return self.folder.read_evals()
 
     @property
     def samples(self) -> list[Sample]:
+        """The samples so far."""
         return self.folder.read_samples()
 
     @property
     def checkpoints(self) -> list[manifest.CheckpointInfo]:
+        """The checkpoints of the run, oldest first."""
         return manifest.list_checkpoints(self.folder.checkpoints)
 
     def follow(self) -> Iterator[Metrics]:
-        """Each line of metrics as it is written, until the run ends."""
-        reader = JournalReader(self.folder.metrics, Metrics)
+        """Yield each line of metrics as it is written, until the run ends."""
+        reader = JsonlReader(self.folder.metrics, Metrics)
         live = True
         while live:
             live = self.folder.is_locked()
@@ -76,7 +82,10 @@ class Run:
                 time.sleep(POLL_SECONDS)
 
     def wait(self, timeout_seconds: float | None = None) -> Status:
-        """Block until the run has ended. Raises TimeoutError, or RunError when it failed or crashed."""
+        """Wait until the run ends and return its status.
+
+        Raise TimeoutError after `timeout_seconds`, and RunError if the run failed or crashed.
+        """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while self.folder.is_locked():
             if deadline is not None and time.monotonic() > deadline:
@@ -90,17 +99,23 @@ class Run:
         return status
 
     def command(self, name: CommandName, timeout_seconds: float = 60.0) -> str:
-        """Ask the run to pause, resume, checkpoint, sample or stop; its answer. Raises RunError for a no, or none."""
-        reader = JournalReader(self.folder.events, Event)
+        """Send a command (pause, resume, checkpoint, sample, stop) and return the message of its acknowledgement.
+
+        Raise RunError if the command is rejected, or not acknowledged within `timeout_seconds`.
+        """
+        reader = JsonlReader(self.folder.events, Event)
         reader.poll()
-        id = commands.send(self.folder, Command(name=name, sender="api"))
-        event = commands.wait_for_ack(self.folder, id, reader, timeout_seconds)
+        id = command_files.send(self.folder, Command(name=name, sender="api"))
+        event = command_files.wait_for_ack(self.folder, id, reader, timeout_seconds)
         if event is None or not event.ok:
-            raise RunError(event.message if event else f"gave no answer to {name}", where=self.folder.id)
+            raise RunError(
+                event.message if event else f"did not acknowledge {name} within {timeout_seconds:g} s",
+                where=self.folder.id,
+            )
         return event.message
 
     def resume(self, changes: Mapping[str, Any] | None = None, *, stop_at: int | None = None) -> Run:
-        """Go on with a run that has ended, from its newest full checkpoint."""
+        """Resume a run that has ended from its newest full checkpoint, and return it."""
         corpus = self.folder.path.parent.parent / "corpus"
         launch.resume(self.folder, corpus, dict(changes or {}), stop_at=stop_at)
         return self
@@ -114,9 +129,10 @@ def train(
     name: str | None = None,
     stop_at: int | None = None,
 ) -> Run:
-    """Start a run of a preset, a TOML file or a `Config`, with overrides such as {"optimizer.learning_rate": 1e-3}.
+    """Start a run and return it.
 
-    Raises UserError for what would refuse it at once.
+    config: a preset, a TOML file or a `Config`. overrides: settings such as {"optimizer.learning_rate": 1e-3}.
+    Raise UserError if the run cannot start.
     """
     asked = to_dict(config) if isinstance(config, Config) else load_config(config)
     for key, value in (overrides or {}).items():
@@ -126,19 +142,19 @@ def train(
 
 
 def open_run(reference: str, *, workspace: Path | str = ".") -> Run:
-    """The run that a path, an id, or any part of one means. Raises RunError."""
+    """Return the run that `reference` names: a path, an id, or a part of one. Raise RunError if there is none."""
     return Run(folders.find(Path(workspace).absolute() / "runs", reference))
 
 
-def load_checkpoint(path: Path | str | Run, device: str = "cpu") -> Loaded:
-    """A verified checkpoint's model, tokenizer and config; a run means its newest. Raises CheckpointError."""
+def load_checkpoint(path: Path | str | Run, device: str = "cpu") -> LoadedModel:
+    """Verify and load a checkpoint, or the newest one of a run. Raise CheckpointError if it cannot be loaded."""
     from tui_gpt.checkpoints.state import load_model
 
     return load_model(manifest.locate(path.path if isinstance(path, Run) else Path(path).absolute()), device)
 
 
-def generate(checkpoint: Loaded, prompt: str = "", **options: Any) -> str:
-    """What the checkpoint writes after `prompt`; options as in `SamplingOptions`: tokens, temperature, top_k, seed …"""
+def generate(checkpoint: LoadedModel, prompt: str = "", **options: Any) -> str:
+    """Return the text that the model generates after `prompt`. options: fields of `SamplingOptions`."""
     from tui_gpt.sampling import SamplingOptions, generate_text
 
     return generate_text(checkpoint.model, checkpoint.tokenizer, prompt, SamplingOptions(**options))

@@ -1,6 +1,6 @@
-"""Starting a run: check what can be checked at once, make its folder, start its supervisor, wait for its first word.
+"""Start and resume runs: validate the request, create the run folder, start the supervisor.
 
-The command line, the workbench and the Python API start runs through here.
+The command line, the workbench and the Python API all start runs with these functions.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ FIRST_STATUS_SECONDS = 20.0
 def start(
     runs: Path, corpus_dir: Path, asked: PartialConfig, *, name: str | None = None, stop_at: int | None = None
 ) -> RunFolder:
-    """Start a new run of the config as asked. Raises UserError for anything that would refuse it at once.
+    """Start a new run and return its folder. Raise UserError if the request is invalid.
 
-    Blocks until the supervisor has spoken (well under a second); preparation goes on in state `starting`.
+    Blocks until the supervisor has written its first status (well under a second). The run is then still `starting`.
     """
-    asked = checked(asked, corpus_dir)
+    asked = validate_request(asked, corpus_dir)
     config = build(asked)
     folder = folders.create(runs, name or f"{config.preset}-{_slug(config.data.corpus)}", asked)
-    _supervise(folder, StartRequest(corpus_dir=str(corpus_dir.resolve()), stop_at=stop_at))
+    _start_supervisor(folder, StartRequest(corpus_dir=str(corpus_dir.resolve()), stop_at=stop_at))
     return folder
 
 
 def resume(
     folder: RunFolder, corpus_dir: Path, changes: dict[str, Any] | None = None, *, stop_at: int | None = None
 ) -> RunFolder:
-    """Go on with a run from its newest full checkpoint, in the same folder. Raises UserError.
+    """Resume a run from its newest full checkpoint, in the same folder. Raise UserError if it cannot be resumed.
 
-    changes: config keys set anew; only those that say how long, where or how a run computes.
+    changes: config keys to change, among those that set how long, where or how a run computes.
     """
     if folder.is_locked():
-        raise RunError("is already live", where=folder.id, do=f"gpt-tui attach {folder.id}")
-    folder.read_info()  # refuses a run from a newer version
+        raise RunError("is already live", where=folder.id, do=f"Run gpt-tui attach {folder.id}")
+    folder.read_info()  # raises if a newer version wrote it
     status = folder.read_status()
     if status is not None and status.state == "finished" and "training.duration" not in (changes or {}):
         raise RunError(
-            f"is finished, at step {status.step:,}",
+            f"is already finished, at step {status.step:,}",
             where=folder.id,
-            do=f"To train it longer: gpt-tui train --resume {folder.id} --steps {2 * status.step}",
+            do=f"To train it longer, run gpt-tui train --resume {folder.id} --steps {2 * status.step}",
         )
     asked = folder.read_asked()
     before = build(asked, str(folder.config))
@@ -62,22 +62,23 @@ def resume(
         set_key(asked, key, value)
     check_resumable(before, build(asked))
     if newest := manifest.newest(folder.checkpoints, ["full"]):
-        manifest.verify(newest.path)  # a damaged one is refused here, before the run's last state is written over
+        manifest.verify(newest.path)  # before the status of the last start is overwritten
     request = StartRequest(corpus_dir=str(corpus_dir.resolve()), resume=True, changes=changes or {}, stop_at=stop_at)
-    _supervise(folder, request)
+    _start_supervisor(folder, request)
     return folder
 
 
-def checked(asked: PartialConfig, corpus_dir: Path) -> PartialConfig:
-    """`asked` with paths made absolute and, for a run that starts from a checkpoint, that checkpoint's model and
-    tokenizer. Raises UserError for what can be seen to be wrong without torch.
+def validate_request(asked: PartialConfig, corpus_dir: Path) -> PartialConfig:
+    """Return `asked` with absolute paths and, if it starts from a checkpoint, the checkpoint's model and tokenizer.
+
+    Raise UserError for every error that can be found without torch.
     """
     config = build(asked)
     flat = flatten_keys(asked)
     asked = override(asked, [])  # a copy
     for key in ("training.init_from", "training.fork_from"):
         if source := flat.get(key):
-            _adopt(asked, flat, key, manifest.locate(Path(source).expanduser().resolve()))
+            _apply_source_checkpoint(asked, flat, key, manifest.locate(Path(source).expanduser().resolve()))
     set_key(asked, "data.corpus", check_corpus(config.data.corpus, corpus_dir))
     if "data.tokenizer" in flat:
         set_key(asked, "data.tokenizer", check_tokenizer(config.data.tokenizer))
@@ -85,21 +86,22 @@ def checked(asked: PartialConfig, corpus_dir: Path) -> PartialConfig:
     return asked
 
 
-def cooldown(checkpoint: Path, steps: int, changes: PartialConfig) -> PartialConfig:
-    """The config of a run that goes on from a full checkpoint and lets its learning rate fall to the end over `steps`.
+def cooldown_request(checkpoint: Path, steps: int, changes: PartialConfig) -> PartialConfig:
+    """Return the settings of a run that continues a full checkpoint and decays its learning rate over `steps`.
 
-    So one long run at a flat rate serves as the trunk of many finished ones (Hägele et al. 2024). Raises UserError.
+    One long run at a constant rate can thus be the trunk of many finished ones (Hägele et al. 2024). Raise UserError if
+    the checkpoint cannot be used.
     """
     info = manifest.verify(checkpoint)
     asked = override(read_toml(checkpoint / manifest.CONFIG), [])
     warmup = build(asked).schedule.warmup_steps
     if info.step < warmup:
         raise ConfigError(
-            f"step {info.step} lies in the warmup of {warmup} steps, so there is nothing to cool down from",
+            f"step {info.step} is within the warmup of {warmup} steps, so there is nothing to cool down from",
             where=str(checkpoint),
             do="Choose a later checkpoint",
         )
-    del asked["data"]["tokenizer"]  # the run uses the checkpoint's own
+    del asked["data"]["tokenizer"]  # the run uses the tokenizer of the checkpoint
     last = info.step + steps
     settings = {
         "training.duration": f"{last} steps",
@@ -113,12 +115,12 @@ def cooldown(checkpoint: Path, steps: int, changes: PartialConfig) -> PartialCon
     return asked
 
 
-def _adopt(asked: PartialConfig, flat: dict[str, Any], key: str, checkpoint: Path) -> None:
-    """Let the run have the checkpoint's shape and tokenizer; a shape set by hand that differs is refused."""
+def _apply_source_checkpoint(asked: PartialConfig, flat: dict[str, Any], key: str, checkpoint: Path) -> None:
+    """Use the model shape and tokenizer of the checkpoint. Raise ConfigError if the user set a different shape."""
     info = manifest.verify(checkpoint)
     if key == "training.fork_from" and info.kind != "full":
         raise CheckpointError(
-            f"is a {info.kind} checkpoint: weights without the optimiser, so no run can go on from it",
+            f"is a {info.kind} checkpoint without optimizer state, and no run can continue from it",
             where=str(checkpoint),
             do="Start from its weights: gpt-tui train --init-from CHECKPOINT",
         )
@@ -131,7 +133,7 @@ def _adopt(asked: PartialConfig, flat: dict[str, Any], key: str, checkpoint: Pat
             raise ConfigError(
                 f"model.{name} = {flat[f'model.{name}']} differs from the checkpoint's {value}",
                 where=str(checkpoint),
-                do=f"Leave model.{name} out: a run that starts from a checkpoint has its shape",
+                do=f"Remove model.{name}: the run uses the shape of the checkpoint",
             )
         set_key(asked, f"model.{name}", value)
     tokenizer = str(checkpoint / manifest.TOKENIZER)
@@ -139,7 +141,7 @@ def _adopt(asked: PartialConfig, flat: dict[str, Any], key: str, checkpoint: Pat
         raise ConfigError(
             "data.tokenizer cannot be set for a run that starts from a checkpoint",
             where=str(checkpoint),
-            do="Leave it out: the run uses the checkpoint's tokenizer",
+            do="Remove it: the run uses the tokenizer of the checkpoint",
         )
     if not Path(tokenizer).is_file():
         raise CheckpointError(f"has no {manifest.TOKENIZER}", where=str(checkpoint))
@@ -148,14 +150,14 @@ def _adopt(asked: PartialConfig, flat: dict[str, Any], key: str, checkpoint: Pat
 
 
 def _slug(corpus: str) -> str:
-    """A corpus's name as part of a folder's name; a mixture's names without their weights."""
+    """Return the name of a corpus, or the names of a mixture, in a form that is valid in folder names."""
     references = [term.reference for term in parse_mixture(corpus)] or [corpus]
     name = "+".join(Path(reference).stem or "corpus" for reference in references)
     return "".join(char if char.isascii() and (char.isalnum() or char in "._-+") else "-" for char in name)[:40]
 
 
-def _supervise(folder: RunFolder, request: StartRequest) -> None:
-    """Start the supervisor in a session of its own and wait for its first status. Raises RunError."""
+def _start_supervisor(folder: RunFolder, request: StartRequest) -> None:
+    """Start the supervisor in its own session and wait for its first status. Raise RunError if it does not start."""
     argv = [
         sys.executable,
         "-P",
@@ -179,6 +181,8 @@ def _supervise(folder: RunFolder, request: StartRequest) -> None:
             return
         if process.poll() is not None:
             lines = folder.log.read_text("utf-8", "replace").strip().splitlines()
-            raise RunError(f"did not start: {lines[-1] if lines else 'no word from its supervisor'}", where=folder.id)
+            raise RunError(
+                f"did not start: {lines[-1] if lines else 'its supervisor printed nothing'}", where=folder.id
+            )
         time.sleep(0.01)
     raise RunError(f"did not start within {FIRST_STATUS_SECONDS:.0f} s", where=folder.id, do=f"See {folder.log}")

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from tui_gpt.training.batches import Batches, Part
+from tui_gpt.training.data.batches import BatchLoader, CorpusPart
 
 SECONDS = 3.0
 
@@ -50,8 +50,8 @@ def main(millions: int = 500, context: int = 1024, sequences: int = 32) -> None:
         for mode in ("windows", "sliding", "random", "packed"):
             for across in (True, False):
                 began = time.perf_counter()
-                parts = [Part(0, tokens, starts)]
-                batches = Batches(
+                parts = [CorpusPart(0, tokens, starts)]
+                batches = BatchLoader(
                     mapped, mode, context, sequences, 1, parts, end_of_text=0, attend_across_documents=across
                 )
                 ready = time.perf_counter() - began

@@ -14,7 +14,7 @@ import torch
 
 from tests.bench.peers import report
 from tui_gpt.checkpoints import manifest
-from tui_gpt.checkpoints.state import TrainingProgress, load_state, optimizer_tensors, snapshot, write
+from tui_gpt.checkpoints.state import TrainingProgress, load_state, optimizer_tensors, take_snapshot, write_checkpoint
 from tui_gpt.config import build
 from tui_gpt.corpora.tokenizers.build import make_tokenizer
 from tui_gpt.model import GPT
@@ -40,11 +40,11 @@ def main() -> None:
     tokenizer = make_tokenizer("byte", iter(["text"]), lambda *_: None)
     progress = TrainingProgress(step=1, tokens=1, elapsed_seconds=1.0)
     started = time.perf_counter()
-    shot = snapshot("full", config, tokenizer.to_json(), model, optimizers, progress)
+    snapshot = take_snapshot("full", config, tokenizer.to_json(), model, optimizers, progress)
     stall = time.perf_counter() - started
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        path = write(shot, Path(folder, "checkpoints"), lambda: None)
+        path = write_checkpoint(snapshot, Path(folder, "checkpoints"), lambda: None)
         writing = time.perf_counter() - started
         started = time.perf_counter()
         manifest.verify(path)

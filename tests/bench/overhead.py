@@ -29,8 +29,8 @@ from tests.bench.peers import report
 from tui_gpt import launch
 from tui_gpt.config import override
 from tui_gpt.run import folder as folders
+from tui_gpt.run.child_process import Channel
 from tui_gpt.run.folder import RunFolder
-from tui_gpt.run.process import Channel
 from tui_gpt.run.supervisor import StartRequest
 
 SLEEP = 0.05
@@ -104,14 +104,14 @@ def until_step(folder: RunFolder, step: int) -> None:
 
 def sleepy_trainer(channel: Channel, folder: str, request: StartRequest) -> None:
     """The trainer with a sleep in place of each step's arithmetic."""
-    from tui_gpt.training import step
-    from tui_gpt.training.main import run_trainer
+    from tui_gpt.training.loop import step
+    from tui_gpt.training.trainer_process import run_trainer
 
-    def gradients(self: step.Stepper, number: int, micro_batches: object) -> torch.Tensor:
+    def gradients(self: step.TrainStep, number: int, micro_batches: object) -> torch.Tensor:
         time.sleep(SLEEP)
         return torch.tensor(2.0 + 0.01 * (number % 3))
 
-    step.Stepper.gradients = gradients  # type: ignore[method-assign,assignment]
+    step.TrainStep.compute_gradients = gradients  # type: ignore[method-assign,assignment]
     run_trainer(channel, folder, request)
 
 
@@ -121,7 +121,7 @@ def sleeping(workspace: Path, steps: int = 400) -> None:
     for _ in range(steps):
         time.sleep(SLEEP)
     bare = (time.perf_counter() - started) / steps
-    asked = launch.checked(
+    asked = launch.validate_request(
         override({}, [f"training.duration={steps}", "model.n_embd=16", "model.n_layer=1", "training.eval_every=0",
                       "sampling.every=0", "checkpoints.every=0"]),
         workspace / "corpus",
@@ -164,7 +164,7 @@ def step_milliseconds(environment: dict[str, str]) -> float:
         command = [sys.executable, "-c", "from tui_gpt.cli import main; main()", "train", "--steps", "150",
                    "--workspace", place, "training.eval_every=0", "sampling.every=0"]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True, env=os.environ | environment)
-        (folder,) = folders.runs_in(Path(place, "runs"))
+        (folder,) = folders.list_runs(Path(place, "runs"))
         times = [line.elapsed_seconds for line in folder.read_metrics()]
         return 1e3 * statistics.median(b - a for a, b in itertools.pairwise(times[20:]))
 

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui_gpt.run.folder import RunFolder, runs_in
+from tui_gpt.run.folder import RunFolder, list_runs
 
 # nanoGPT's README: "I only have a macbook"
 NANOGPT = (
@@ -81,7 +81,7 @@ def ours(corpus: Path | str, steps: int, *overrides: str) -> Result:
         started = time.perf_counter()
         subprocess.run(command, cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
         seconds = time.perf_counter() - started
-        (folder,) = runs_in(Path(workspace, "runs"))
+        (folder,) = list_runs(Path(workspace, "runs"))
         speeds = [line.tokens_per_second for line in folder.read_metrics()]
         return Result(seconds, statistics.median(speeds), last_val_loss(folder))
 

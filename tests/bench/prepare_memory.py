@@ -35,10 +35,10 @@ import sys, time
 from pathlib import Path
 from tui_gpt.config import Config, DataConfig, ModelConfig, TrainingConfig
 from tui_gpt.corpora import prepare
-from tui_gpt.training.batches import Batches
+from tui_gpt.training.data.batches import BatchLoader
 data = DataConfig(corpus=sys.argv[1], tokenizer=sys.argv[2])
 config = Config(data=data, model=ModelConfig(context_length=1024), training=TrainingConfig(micro_batch_size=32))
-batches = Batches.of(prepare(data, Path(sys.argv[3], "corpus"), lambda *_: None), config)
+batches = BatchLoader.for_training(prepare(data, Path(sys.argv[3], "corpus"), lambda *_: None), config)
 began = time.perf_counter()
 for step in range(1, 1 + int(batches.steps_per_epoch)):
     batches.batch(step)

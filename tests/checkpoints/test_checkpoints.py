@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, verified when opened, never a pickle, pruned without losing what matters."""
+"""Checkpoints: atomic writing, verification, round trips, and pruning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ import torch
 
 from tests.live import ended, start
 from tui_gpt.checkpoints import manifest
-from tui_gpt.checkpoints.state import TrainingProgress, load_model, load_state, optimizer_tensors, snapshot, write
+from tui_gpt.checkpoints.state import (
+    TrainingProgress,
+    load_model,
+    load_state,
+    optimizer_tensors,
+    take_snapshot,
+    write_checkpoint,
+)
 from tui_gpt.config import build
 from tui_gpt.corpora import make_tokenizer
 from tui_gpt.errors import CheckpointError
@@ -46,7 +53,7 @@ def test_a_checkpoint_is_self_contained(checkpoint: Path) -> None:
     assert loaded.model(torch.tensor([ids.tolist()])).shape == (1, 5, 257)
 
 
-def test_nothing_can_be_resumed_from_weights_alone(trained: Path) -> None:
+def test_a_checkpoint_without_optimizer_state_cannot_be_resumed(trained: Path) -> None:
     light = trained / "step-00000002"
     with pytest.raises(CheckpointError, match="is a light checkpoint"):
         load_state(light, *_fresh(load_model(light).config))
@@ -59,7 +66,7 @@ def _fresh(config) -> tuple[GPT, list[torch.optim.Optimizer]]:  # type: ignore[n
 
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors", "config.toml", "tokenizer.json"])
 @pytest.mark.parametrize("harm", ["truncated", "flipped", "removed"])
-def test_damage_is_found_and_named(checkpoint: Path, file: str, harm: str) -> None:
+def test_a_damaged_file_is_detected_and_named(checkpoint: Path, file: str, harm: str) -> None:
     path = checkpoint / file
     data = bytearray(path.read_bytes())
     if harm == "truncated":
@@ -73,14 +80,14 @@ def test_damage_is_found_and_named(checkpoint: Path, file: str, harm: str) -> No
         load_model(checkpoint)
 
 
-def test_a_foreign_folder_a_pickle_and_a_newer_format_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+def test_other_folders_pickles_and_newer_formats_raise(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not exist"):
         manifest.locate(tmp_path / "absent")
     (tmp_path / "foreign").mkdir()
     with pytest.raises(CheckpointError, match=r"is not a checkpoint: it has no manifest\.json"):
         manifest.locate(tmp_path / "foreign")
     torch.save({"weights": torch.zeros(2)}, tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match=r"pickles .* are never opened"):
+    with pytest.raises(CheckpointError, match=r"[Pp]ickles .* are not supported"):
         manifest.locate(tmp_path / "model.pt")
     newer = msgspec.json.decode((checkpoint / manifest.MANIFEST).read_bytes()) | {"format_version": 99}
     (checkpoint / manifest.MANIFEST).write_bytes(msgspec.json.encode(newer))
@@ -91,7 +98,7 @@ def test_a_foreign_folder_a_pickle_and_a_newer_format_are_refused(checkpoint: Pa
         load_model(checkpoint)
 
 
-def test_weights_that_do_not_fit_their_config_are_named(checkpoint: Path) -> None:
+def test_weights_that_do_not_match_the_config_are_named(checkpoint: Path) -> None:
     config = (checkpoint / "config.toml").read_text().replace("n_embd = 16", "n_embd = 32")
     (checkpoint / "config.toml").write_text(config)
     old = manifest.read_manifest(checkpoint)
@@ -99,12 +106,12 @@ def test_weights_that_do_not_fit_their_config_are_named(checkpoint: Path) -> Non
     entry = manifest.FileEntry(bytes=path.stat().st_size, xxh3_128=manifest.digest(path))
     changed = msgspec.structs.replace(old, files=old.files | {"config.toml": entry})
     (checkpoint / manifest.MANIFEST).write_bytes(msgspec.json.encode(changed))
-    with pytest.raises(CheckpointError, match="does not fit its config"):
+    with pytest.raises(CheckpointError, match="does not match its config"):
         load_model(checkpoint)
 
 
 @pytest.mark.parametrize("optimizer", [{"name": "adamw"}, {"name": "muon"}, {"name": "galore", "galore_rank": 4}])
-def test_a_state_comes_back_to_the_bit(tmp_path: Path, optimizer: dict[str, object]) -> None:
+def test_save_and_load_are_bit_identical(tmp_path: Path, optimizer: dict[str, object]) -> None:
     config = build({"model": {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8}, "optimizer": optimizer})
     tokenizer = make_tokenizer("byte", iter(["text"]), lambda *_: None)
     torch.manual_seed(3)
@@ -115,8 +122,8 @@ def test_a_state_comes_back_to_the_bit(tmp_path: Path, optimizer: dict[str, obje
         update(optimizers, torch.zeros(()))
     guard = (2.1, 0.1, 3.0, 0.0)
     progress = TrainingProgress(step=3, tokens=48, elapsed_seconds=1.5, best_val_loss=2.0, guard=guard, batch_shift=2)
-    shot = snapshot("full", config, tokenizer.to_json(), model, optimizers, progress, val_loss=2.0)
-    path = write(shot, tmp_path / "checkpoints", lambda: None)
+    snapshot = take_snapshot("full", config, tokenizer.to_json(), model, optimizers, progress, val_loss=2.0)
+    path = write_checkpoint(snapshot, tmp_path / "checkpoints", lambda: None)
     again, again_optimizers = _fresh(config)
     assert load_state(path, again, again_optimizers) == progress
     before, after = optimizer_tensors(model, optimizers), optimizer_tensors(again, again_optimizers)
@@ -137,7 +144,7 @@ def _shots(tmp_path: Path, kinds: dict[int, tuple[str, float | None]]) -> Path:
     return checkpoints
 
 
-def test_pruning_keeps_the_last_fulls_all_lights_and_the_best(tmp_path: Path) -> None:
+def test_prune_keeps_the_last_full_all_light_and_the_best_checkpoints(tmp_path: Path) -> None:
     checkpoints = _shots(
         tmp_path,
         {
@@ -155,7 +162,7 @@ def test_pruning_keeps_the_last_fulls_all_lights_and_the_best(tmp_path: Path) ->
     assert [info.step for info in manifest.list_checkpoints(checkpoints)] == [1, 2, 5, 6, 7]
 
 
-def test_pruning_never_keeps_fewer_than_two_fulls(tmp_path: Path) -> None:
+def test_prune_keeps_at_least_two_full_checkpoints(tmp_path: Path) -> None:
     checkpoints = _shots(tmp_path, dict.fromkeys(range(1, 5), ("full", None)))
     manifest.prune(checkpoints, keep=0)
     assert [info.step for info in manifest.list_checkpoints(checkpoints)] == [3, 4]
@@ -165,7 +172,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     config = build({"model": {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8}})
     model, optimizer = _fresh(config)
     tokenizer = make_tokenizer("byte", iter(["text"]), lambda *_: None)
-    shot = snapshot(
+    snapshot = take_snapshot(
         "full", config, tokenizer.to_json(), model, optimizer, TrainingProgress(step=1, tokens=1, elapsed_seconds=0)
     )
 
@@ -174,5 +181,5 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="No space left"):
-        write(shot, tmp_path / "checkpoints", lambda: None)
+        write_checkpoint(snapshot, tmp_path / "checkpoints", lambda: None)
     assert list(tmp_path.rglob("*step*")) == []

@@ -17,7 +17,7 @@ from tests.cli.test_cli import gpt_tui
 from tests.live import SMALL, until
 from tui_gpt.cli.root import gpt_tui as cli
 from tui_gpt.config import override
-from tui_gpt.run.messages import BatchSearch, BatchTried
+from tui_gpt.run.messages import BatchSizeSearchResult, BatchSizeTrial
 
 
 def left_in(workspace: Path) -> list[str]:
@@ -46,7 +46,7 @@ def test_json_is_a_flat_object_with_plausible_values_and_no_files_are_left(tmp_p
     assert left_in(tmp_path) == ["corpus"]
 
 
-SEARCHED = BatchSearch(
+SEARCHED = BatchSizeSearchResult(
     device="a [card]",
     precision="bf16",
     compiled=True,
@@ -57,7 +57,7 @@ SEARCHED = BatchSearch(
     context_length=256,
     notes=("something was left out",),
     sizes=(
-        BatchTried(
+        BatchSizeTrial(
             micro_batch_size=4,
             accumulation_steps=2,
             fits=True,
@@ -65,7 +65,7 @@ SEARCHED = BatchSearch(
             tokens_per_second=102_400.0,
             memory_peak_bytes=3 * 2**30,
         ),
-        BatchTried(micro_batch_size=8, accumulation_steps=1, fits=False),
+        BatchSizeTrial(micro_batch_size=8, accumulation_steps=1, fits=False),
     ),
     largest_micro_batch_size=4,
     ended_by="memory",
@@ -88,7 +88,7 @@ def test_find_batch_prints_every_size_why_it_ended_and_valid_overrides(
     )
     command = ["--workspace", str(tmp_path), "bench", "--find-batch", *SMALL]
     printed = CliRunner().invoke(cli, command, env={"COLUMNS": "120"}).stdout
-    assert asked == ["tui_gpt.training.bench:find_batch"]
+    assert asked == ["tui_gpt.training.measuring.benchmark:run_batch_size_search"]
     rows = [line.split() for line in printed.splitlines()]
     assert ["4", "2", "10.0", "102,400", "3.00", "GiB"] in rows and ["8", "1", "–", "does", "not", "fit", "–"] in rows
     assert "a [card], bf16, compiled, 4 threads" in printed and "something was left out" in printed

@@ -46,7 +46,7 @@ def test_train_json_prints_one_object_per_line_and_exits_0(tmp_path: Path) -> No
 def test_stop_at_exits_0_with_a_message(tmp_path: Path) -> None:
     done = gpt_tui(tmp_path, "train", *SMALL, "--steps", "50", "--stop-at", "7")
     assert done.returncode == 0
-    assert "stopped at step 7, as --stop-at asked" in done.stderr and not done.stdout
+    assert "stopped at step 7 (--stop-at)" in done.stderr and not done.stdout
     again = gpt_tui(tmp_path, "train", "--resume", "pico", "--stop-at", "9")
     assert again.returncode == 0 and "step 9" in again.stderr
 
@@ -110,14 +110,14 @@ def bad_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["train", "optimizer.learning_rate=-1"], "Allowed: a number, above 0"),
         (["train", "data.tokenizer=wordpiece"], "wordpiece"),
         (["train", "--steps", "3", "--epochs", "2"], "one of --steps"),
-        (["train", "--name", "../../x", "data.corpus=tiny"], "cannot be a run name"),
-        (["train", "--resume", "absent"], "no run is called 'absent'"),
+        (["train", "--name", "../../x", "data.corpus=tiny"], "is not a valid run name"),
+        (["train", "--resume", "absent"], "no run matches 'absent'"),
         (["train", "--init-from", "foreign"], "is not a checkpoint"),
         (["sample", "model.pt"], "pickles"),
         (["sample", "foreign"], "is not a checkpoint"),
         (["sample", "runs/absent"], "does not exist"),
         (["status"], "no runs yet"),
-        (["pause", "absent"], "no run is called"),
+        (["pause", "absent"], "no run matches"),
         (["corpus", "add", "../../x", "binary.txt"], "../../x"),
         (["corpus", "info", "absent"], "absent"),
         (["trian"], "Did you mean train?"),
@@ -141,7 +141,7 @@ def test_too_short_corpus_fails_with_token_counts(tmp_path: Path) -> None:
 def test_unusable_runs_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file where the folder should be")
     done = gpt_tui(tmp_path, "train", *SMALL)
-    assert done.returncode == 2 and "no run can be created here" in done.stderr
+    assert done.returncode == 2 and "cannot create a run" in done.stderr
 
 
 def test_run_of_a_newer_version_is_rejected(run: RunFolder, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_damaged_checkpoint_is_rejected_and_the_previous_one_resumes(run: RunFol
     (newest / "model.safetensors").write_bytes(weights)
     for arguments in (["train", "--resume", run.id, "--steps", "22"], ["train", "--init-from", str(newest)]):
         done = gpt_tui(tmp_path, *arguments)
-        assert done.returncode == 2 and "does not match its digest" in done.stderr and "removed" in done.stderr
+        assert done.returncode == 2 and "does not match its digest" in done.stderr and "delete this one" in done.stderr
     assert gpt_tui(tmp_path, "sample", run.id).returncode == 2
     assert copy.state() == "finished"
     shutil.rmtree(newest)

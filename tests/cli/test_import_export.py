@@ -64,7 +64,7 @@ def test_export_and_import_print_json_and_keep_the_weights(workspace: Path, tmp_
     assert {path.name for path in out.iterdir()} == names
     assert (out / "model.safetensors").read_bytes() == (workspace / "tiny gpt2" / "model.safetensors").read_bytes()
     again = gpt_tui(workspace, "export", "other", str(out))
-    assert again.returncode == 2 and "nothing is overwritten" in again.stderr and not again.stdout
+    assert again.returncode == 2 and "already exists and is not empty" in again.stderr and not again.stdout
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_export_and_import_print_json_and_keep_the_weights(workspace: Path, tmp_
     [
         (["import", "absent"], "is not a folder"),
         (["import", "runs"], "has no config.json"),
-        (["import", "tiny gpt2", "--name", "../../x"], "cannot be a run name"),
-        (["export", "absent", "out"], "no run is called 'absent'"),
+        (["import", "tiny gpt2", "--name", "../../x"], "is not a valid run name"),
+        (["export", "absent", "out"], "no run matches 'absent'"),
         (["export", "runs/absent", "out"], "does not exist"),
     ],
 )
@@ -86,7 +86,7 @@ def test_user_errors_exit_with_code_2(workspace: Path, arguments: list[str], mes
 
 def test_commands_do_not_import_torch() -> None:
     code = (
-        "import sys, tui_gpt.cli.subcommands.import_export;"
+        "import sys, tui_gpt.cli.subcommands.model_transfer;"
         "print([name for name in ('torch', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

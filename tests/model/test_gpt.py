@@ -1,4 +1,4 @@
-"""The GPT: known sizes, causality, cached generation, padding that never counts."""
+"""The GPT: parameter counts, causality, generation with a cache, padding of the vocabulary."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_parameters_match_the_closed_form_and_the_published_sizes(preset: str) -
 
 
 @pytest.mark.parametrize("changes", [{}, {"n_kv_head": 2}, {"tied": True}])
-def test_no_position_sees_a_later_one(changes: dict) -> None:
+def test_attention_is_causal(changes: dict) -> None:
     model = small("modern", **changes)
     tokens = torch.randint(0, 50, (2, 24))
     later = tokens.clone()
@@ -46,7 +46,7 @@ def test_no_position_sees_a_later_one(changes: dict) -> None:
 
 @pytest.mark.parametrize(("architecture", "changes"), [("gpt2", {}), ("modern", {}), ("modern", {"n_kv_head": 1})])
 @torch.no_grad()
-def test_cached_steps_give_the_logits_of_one_pass(architecture: str, changes: dict) -> None:
+def test_generation_with_a_cache_gives_the_logits_of_one_pass(architecture: str, changes: dict) -> None:
     model = small(architecture, **changes)
     tokens = torch.randint(0, 50, (2, 24))
     cache = KVCache(model.config, 2, 24, device=torch.device("cpu"), dtype=torch.float32)
@@ -55,7 +55,7 @@ def test_cached_steps_give_the_logits_of_one_pass(architecture: str, changes: di
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "modern"])
-def test_loss_is_the_summed_cross_entropy_and_padding_is_no_part_of_it(architecture: str) -> None:
+def test_loss_is_the_summed_cross_entropy_without_padding(architecture: str) -> None:
     model = small(architecture)
     tokens, targets = torch.randint(0, 50, (3, 10)), torch.randint(0, 50, (3, 10))
     logits = model(tokens)
@@ -68,7 +68,7 @@ def test_loss_is_the_summed_cross_entropy_and_padding_is_no_part_of_it(architect
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "modern"])
-def test_a_new_model_is_nearly_undecided(architecture: str) -> None:
+def test_a_new_model_predicts_nearly_uniformly(architecture: str) -> None:
     torch.manual_seed(0)
     model = GPT(ModelConfig(architecture=architecture, tied=architecture == "gpt2"), 1000)
     tokens = torch.randint(0, 1000, (4, 64))
@@ -81,7 +81,7 @@ def test_gpt2_scales_its_residual_projections_with_depth() -> None:
     assert float(model.blocks[0].mlp.projection.weight.std()) == pytest.approx(0.02 / math.sqrt(16), rel=0.05)
 
 
-def test_modern_caps_its_logits() -> None:
+def test_modern_soft_caps_its_logits() -> None:
     model = small("modern")
     with torch.no_grad():
         model.head.weight.mul_(1000)
@@ -89,7 +89,7 @@ def test_modern_caps_its_logits() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"mlp": "swiglu"}, {"value_embeddings": True}, {"n_kv_head": 2, "mlp": "swiglu"}])
-def test_each_choice_counts_its_parameters_and_keeps_to_the_past(changes: dict) -> None:
+def test_each_architecture_option_is_causal_and_matches_the_closed_form(changes: dict) -> None:
     model = small("modern", **changes)
     assert model.num_parameters() == parameters(model.config, 50)
     assert model.num_parameters() == pytest.approx(small("modern").num_parameters(), rel=0.25)
@@ -103,7 +103,7 @@ def test_each_choice_counts_its_parameters_and_keeps_to_the_past(changes: dict) 
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "modern"])
-def test_documents_in_one_sequence_do_not_see_each_other(architecture: str) -> None:
+def test_documents_in_one_sequence_do_not_attend_to_each_other(architecture: str) -> None:
     model = small(architecture)
     tokens, targets = torch.randint(0, 50, (2, 24)), torch.randint(0, 50, (2, 24))
     documents = torch.tensor([[0] * 10 + [1] * 14, [0] * 3 + [1] * 21])

@@ -1,4 +1,4 @@
-"""Weights in and out: transformers computes what we compute, folders come back to the bit, and what cannot is named."""
+"""Import and export: equal logits in transformers, bit-identical round trips, and errors."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from tui_gpt.checkpoints import exchange, manifest
-from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, load_model, write
+from tui_gpt.checkpoints import import_export, manifest
+from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, load_model, write_checkpoint
 from tui_gpt.config import ModelConfig, build
 from tui_gpt.corpora import Tokenizer, make_tokenizer
 from tui_gpt.errors import CheckpointError, UserError
 from tui_gpt.model import GPT, huggingface
-from tui_gpt.run.folder import RunFolder, runs_in
-from tui_gpt.run.messages import Exchanged, Message, Progress, Refused
+from tui_gpt.run.folder import RunFolder, list_runs
+from tui_gpt.run.messages import ConversionResult, Message, Progress, RequestFailed
 from tui_gpt.sampling import SamplingOptions, generate
 
 torch.set_num_threads(1)
@@ -54,7 +54,7 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Path:
-    """A GPT-2 that transformers made, biases and norms drawn too, with our tokenizer's tokens."""
+    """A GPT-2 saved by transformers, with random biases and norms, and the vocabulary of our tokenizer."""
     folder = tmp_path_factory.mktemp("theirs")
     torch.manual_seed(1)
     config = GPT2Config(
@@ -83,7 +83,7 @@ def checkpoint(tmp_path: Path, tokenizer: Tokenizer) -> Callable[..., Path]:
         with torch.no_grad():
             for parameter in gpt.parameters():
                 parameter.normal_(std=0.3)
-        shot = Snapshot(
+        snapshot = Snapshot(
             kind="light",
             config=config,
             tokenizer_json=speaker.to_json(),
@@ -93,13 +93,13 @@ def checkpoint(tmp_path: Path, tokenizer: Tokenizer) -> Callable[..., Path]:
             model=gpt.state_dict(),
             optimizer={},
         )
-        return write(shot, tmp_path / "checkpoints", lambda: None)
+        return write_checkpoint(snapshot, tmp_path / "checkpoints", lambda: None)
 
     return make
 
 
 class Replies:
-    """The parent's end of a channel, as far as a conversion speaks."""
+    """A channel that records what a conversion sends."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -112,23 +112,23 @@ class Replies:
     def said(self) -> str:
         return "\n".join(message.phase for message in self.messages if isinstance(message, Progress))
 
-    def answer(self) -> Exchanged:
+    def answer(self) -> ConversionResult:
         last = self.messages[-1]
-        if isinstance(last, Refused):
+        if isinstance(last, RequestFailed):
             raise CheckpointError(last.failure.what, where=last.failure.where, do=last.failure.do)
-        assert isinstance(last, Exchanged)
+        assert isinstance(last, ConversionResult)
         return last
 
 
 def imported(folder: Path, place: Path) -> tuple[RunFolder, Replies]:
     replies = Replies()
-    exchange.import_folder(replies, str(folder), str(place / "runs"), "fox")  # type: ignore[arg-type]
+    import_export.import_folder(replies, str(folder), str(place / "runs"), "fox")  # type: ignore[arg-type]
     return RunFolder(Path(replies.answer().path)), replies
 
 
 def exported(checkpoint: Path, target: Path) -> Replies:
     replies = Replies()
-    exchange.export_folder(replies, str(checkpoint), str(target))  # type: ignore[arg-type]
+    import_export.export_folder(replies, str(checkpoint), str(target))  # type: ignore[arg-type]
     replies.answer()
     return replies
 
@@ -161,12 +161,12 @@ def assert_alike(ours: GPT, other: GPT2LMHeadModel) -> None:
     assert written == continued[0, 3:].tolist()
 
 
-def test_their_model_computes_the_same_here(theirs: Path) -> None:
+def test_an_imported_model_computes_the_same(theirs: Path) -> None:
     assert_alike(read(theirs), GPT2LMHeadModel.from_pretrained(theirs).eval())
 
 
 @pytest.mark.parametrize("mlp", ["auto", "gelu"])
-def test_our_model_computes_the_same_there(checkpoint: Callable[..., Path], tmp_path: Path, mlp: str) -> None:
+def test_an_exported_model_computes_the_same(checkpoint: Callable[..., Path], tmp_path: Path, mlp: str) -> None:
     source = checkpoint(dropout=0.2, mlp=mlp)
     exported(source, tmp_path / "out")
     other = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
@@ -176,7 +176,7 @@ def test_our_model_computes_the_same_there(checkpoint: Callable[..., Path], tmp_
     assert_alike(read(tmp_path / "out"), other)
 
 
-def test_there_and_back_is_the_same_to_the_bit(checkpoint: Callable[..., Path], theirs: Path, tmp_path: Path) -> None:
+def test_export_and_import_are_bit_identical(checkpoint: Callable[..., Path], theirs: Path, tmp_path: Path) -> None:
     source = checkpoint()
     exported(source, tmp_path / "out")
     run, _ = imported(tmp_path / "out", tmp_path)
@@ -193,7 +193,7 @@ def test_there_and_back_is_the_same_to_the_bit(checkpoint: Callable[..., Path], 
 
 
 @pytest.mark.parametrize("spec", ["byte", "bpe:300", "char"])
-def test_their_tokenizer_of_an_export_gives_our_tokens(
+def test_the_exported_tokenizer_gives_the_same_tokens(
     spec: str, checkpoint: Callable[..., Path], tmp_path: Path
 ) -> None:
     ours = make_tokenizer(spec, iter([TEXT]), lambda *_: None)
@@ -218,19 +218,19 @@ def test_every_size_has_the_published_names_and_shapes(preset: str, tmp_path: Pa
     published = {name: tensor.shape for name, tensor in other.transformer.state_dict().items()}
     mapped = {}
     for name, parameter in ours.named_parameters():
-        foreign = huggingface.foreign_name(name, found.model)
+        foreign = huggingface.hf_name(name, found.model)
         size = parameter.shape if name != "embedding.weight" else torch.Size([rows, shape.n_embd])
         mapped[foreign] = size[::-1] if huggingface.is_transposed(foreign) else size
     assert mapped == published
     assert ours.num_parameters() == sum(parameter.numel() for parameter in other.parameters())
 
 
-def test_an_imported_model_is_a_run_that_has_not_stepped(foreign: Path, tmp_path: Path) -> None:
+def test_an_imported_model_is_a_run_at_step_0(foreign: Path, tmp_path: Path) -> None:
     run, replies = imported(foreign, tmp_path)
     status = run.read_status()
     assert status is not None and status.state == run.state() == "stopped" and status.step == 0
     assert str(foreign) in status.message and [event.kind for event in run.read_events()] == ["imported"]
-    assert [each.id for each in runs_in(tmp_path / "runs")] == [run.id]
+    assert [each.id for each in list_runs(tmp_path / "runs")] == [run.id]
     loaded = load_model(manifest.locate(run.path))
     assert loaded.manifest.parameters == replies.answer().parameters == loaded.model.num_parameters()
     assert run.read_config() == loaded.config and loaded.config.model.context_length == 24
@@ -255,10 +255,10 @@ def test_shards_old_names_buffers_and_half_precision_are_read(foreign: Path, the
         assert torch.equal(tensor, whole[name].bfloat16().float()), name
 
     (foreign / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="names a file that is not there: model-00002"):
+    with pytest.raises(CheckpointError, match="refers to a missing file: model-00002"):
         read(foreign)
     index.write_text(json.dumps({"weight_map": {"wte.weight": "../foreign/model-00001-of-00002.safetensors"}}))
-    with pytest.raises(CheckpointError, match="names a file that is not there"):
+    with pytest.raises(CheckpointError, match="refers to a missing file"):
         read(foreign)
 
 
@@ -273,18 +273,18 @@ def test_vocab_json_and_merges_make_the_same_tokenizer(foreign: Path, tokenizer:
     assert read_back.token_bytes == tokenizer.token_bytes and read_back.end_of_text == 299
     assert read_back.encode(TEXT).tolist() == tokenizer.encode(TEXT).tolist()
     (foreign / "merges.txt").write_text("no merges at all\n")
-    with pytest.raises(CheckpointError, match=r"vocab\.json: cannot be read with merges\.txt"):
+    with pytest.raises(CheckpointError, match=r"vocab\.json: invalid vocabulary or merges\.txt"):
         imported(foreign, tmp_path)
 
 
-def test_a_folder_without_a_tokenizer_is_refused_unless_its_vocabulary_is_gpt2s(foreign: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_tokenizer_needs_the_vocabulary_size_of_gpt2(foreign: Path, tmp_path: Path) -> None:
     (foreign / "tokenizer.json").unlink()
-    with pytest.raises(CheckpointError, match="has no tokenizer, and its vocabulary of 300 is not GPT-2's 50,257"):
+    with pytest.raises(CheckpointError, match="has no tokenizer, and its vocabulary size is 300, not GPT-2's 50,257"):
         imported(foreign, tmp_path)
     assert not (tmp_path / "runs").exists()
 
 
-def test_rows_that_no_token_has_are_left_out(foreign: Path, theirs: Path, tmp_path: Path) -> None:
+def test_embedding_rows_without_a_token_are_dropped(foreign: Path, theirs: Path, tmp_path: Path) -> None:
     def pad(tensors: dict[str, torch.Tensor]) -> None:
         tensors["transformer.wte.weight"] = torch.cat([tensors["transformer.wte.weight"], torch.ones(20, 32)])
 
@@ -310,14 +310,14 @@ def test_rows_that_no_token_has_are_left_out(foreign: Path, theirs: Path, tmp_pa
         ({"n_layer": "two"}, "n_layer = 'two'"),
         ({"n_layer": 0}, "n_layer = 0"),
         ({"n_head": 5}, "n_head = 5"),
-        ({"vocab_size": 299}, "tokenizer of 300 tokens and an embedding of 299"),
+        ({"vocab_size": 299}, "tokenizer of 300 tokens but an embedding of 299"),
         ({"vocab_size": 301}, r"wte.weight is \(300, 32\) where \(301, 32\)"),
         ({"n_positions": 25}, r"wpe.weight is \(24, 32\) where \(25, 32\)"),
         ({"n_layer": 3}, r"the tensor h.2.attn.c_attn.bias is missing"),
         ({"n_layer": 1}, r"holds the tensor transformer.h.1.attn.c_attn.bias"),
     ],
 )
-def test_a_config_that_computes_something_else_is_refused_by_its_key(
+def test_an_unsupported_config_value_is_reported(
     foreign: Path, tmp_path: Path, change: dict[str, Any], says: str
 ) -> None:
     edit_config(foreign, **change)
@@ -327,7 +327,7 @@ def test_a_config_that_computes_something_else_is_refused_by_its_key(
     assert not (tmp_path / "runs").exists()
 
 
-def test_damaged_weights_are_refused_by_name(foreign: Path, tmp_path: Path) -> None:
+def test_damaged_weights_are_reported_by_name(foreign: Path, tmp_path: Path) -> None:
     def narrow(tensors: dict[str, torch.Tensor]) -> None:
         tensors["transformer.h.0.mlp.c_fc.weight"] = torch.zeros(128, 32)  # as nn.Linear would have it
 
@@ -341,7 +341,7 @@ def test_damaged_weights_are_refused_by_name(foreign: Path, tmp_path: Path) -> N
     for change, says in (
         (narrow, r"h.0.mlp.c_fc.weight is \(128, 32\) where \(32, 128\) is needed"),
         (whole_numbers, r"holds h.0.mlp.c_fc.weight as I8"),
-        (another_head, "its head is not tied"),
+        (another_head, "only tied heads are supported"),
     ):
         edit_weights(foreign, change)
         with pytest.raises(CheckpointError, match=says):
@@ -366,12 +366,12 @@ def test_damaged_weights_are_refused_by_name(foreign: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("changes", [{}, {"n_kv_head": 2, "tied": True}, {"mlp": "swiglu", "value_embeddings": True}])
-def test_modern_says_who_reads_it_and_comes_back_to_the_bit(
+def test_export_and_import_of_modern_are_bit_identical(
     checkpoint: Callable[..., Path], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     source = checkpoint(architecture="modern", **changes)
     replies = exported(source, tmp_path / "out")
-    assert "only gpt-tui import reads this folder" in replies.said and replies.answer().format == "gpt-tui"
+    assert "only `gpt-tui import` can read this folder" in replies.said and replies.answer().format == "gpt-tui"
     run, _ = imported(tmp_path / "out", tmp_path)
     before, after = load_model(source).model, load_model(manifest.locate(run.path)).model
     tokens = torch.randint(0, 300, (2, 24))
@@ -385,7 +385,7 @@ def test_nothing_is_overwritten_and_no_failure_leaves_a_folder(
     target.mkdir()
     exported(source, target)  # an empty folder is no loss
     before = (target / "config.json").stat()
-    with pytest.raises(CheckpointError, match="exists already, and nothing is overwritten"):
+    with pytest.raises(CheckpointError, match="already exists and is not empty"):
         exported(source, target)
     assert (target / "config.json").stat() == before
 
@@ -396,29 +396,29 @@ def test_nothing_is_overwritten_and_no_failure_leaves_a_folder(
     with pytest.raises(CheckpointError, match="no space left"):
         exported(source, tmp_path / "more")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "out"]
-    monkeypatch.setattr(exchange, "write", full)
+    monkeypatch.setattr(import_export, "write_checkpoint", full)
     with pytest.raises(CheckpointError, match="no space left"):
         imported(theirs, tmp_path)
     assert list((tmp_path / "runs").iterdir()) == []
 
 
 @pytest.mark.parametrize("blow", ["os._exit(9)", "signal.raise_signal(signal.SIGTERM)"])
-def test_a_conversion_that_is_ended_half_way_is_never_taken_for_whole(
+def test_a_killed_conversion_leaves_no_complete_checkpoint(
     checkpoint: Callable[..., Path], theirs: Path, tmp_path: Path, blow: str
 ) -> None:
     source = checkpoint()
     for function, arguments, last in (
-        ("import_folder", (theirs, tmp_path / "runs", "fox"), "write"),
+        ("import_folder", (theirs, tmp_path / "runs", "fox"), "write_checkpoint"),
         ("export_folder", (source, tmp_path / "out"), "fsync"),
     ):
         code = (
-            "import os, signal; from unittest import mock; from tui_gpt.checkpoints import exchange;"
-            f"exchange.{last} = lambda *_: {blow};"
-            f"exchange.{function}(mock.Mock(), *{tuple(map(str, arguments))})"
+            "import os, signal; from unittest import mock; from tui_gpt.checkpoints import import_export;"
+            f"import_export.{last} = lambda *_: {blow};"
+            f"import_export.{function}(mock.Mock(), *{tuple(map(str, arguments))})"
         )
         ended = subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode
         assert ended == (9 if "exit" in blow else 143)
-    left = runs_in(tmp_path / "runs")
+    left = list_runs(tmp_path / "runs")
     if "exit" in blow:
         assert [run.state() for run in left] == ["crashed"]
         with pytest.raises(CheckpointError, match="no complete checkpoint"):
@@ -430,7 +430,7 @@ def test_a_conversion_that_is_ended_half_way_is_never_taken_for_whole(
     assert not list(tmp_path.glob(".partial*"))
 
 
-def test_a_shape_that_no_preset_has_is_built_on_gpt2s(theirs: Path) -> None:
+def test_a_shape_of_no_preset_uses_the_gpt2_preset(theirs: Path) -> None:
     config, rows = huggingface.read_config(theirs)
     assert config.preset == "gpt2" and rows == 300
     assert config.model == ModelConfig(architecture="gpt2", **SHAPE, context_length=24, tied=True)

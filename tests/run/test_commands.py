@@ -1,4 +1,4 @@
-"""Every command is acknowledged, by a live run in each of its phases and by one that is over."""
+"""Commands: each is acknowledged once, in every phase of a run."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import pytest
 from tests.live import at_step, ended, resume, start, until
 from tui_gpt.checkpoints import manifest
 from tui_gpt.errors import RunError
-from tui_gpt.run import commands
+from tui_gpt.run import command_files
 from tui_gpt.run.folder import RunFolder
-from tui_gpt.run.journal import JournalReader
+from tui_gpt.run.jsonl import JsonlReader
 from tui_gpt.run.messages import Command, Event
 from tui_gpt.run.supervisor import take_lock
 
 
 def ask(folder: RunFolder, name: str, **fields: object) -> Event:
-    reader = JournalReader(folder.events, Event)
+    reader = JsonlReader(folder.events, Event)
     reader.poll()
-    id = commands.send(folder, Command(name=name, **fields))
-    event = commands.wait_for_ack(folder, id, reader, 60)
+    id = command_files.send(folder, Command(name=name, **fields))
+    event = command_files.wait_for_ack(folder, id, reader, 60)
     assert event is not None, f"{name} was not acknowledged"
     return event
 
@@ -35,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return folder
 
 
-def test_pause_holds_the_step_and_resume_goes_on(run: RunFolder) -> None:
+def test_pause_stops_stepping_and_resume_continues(run: RunFolder) -> None:
     paused = ask(run, "pause")
     assert paused.ok and run.state() == "paused"
     logged = run.read_metrics()[-1].step
@@ -55,7 +55,7 @@ def test_checkpoint_is_acknowledged_when_it_is_on_the_disk(run: RunFolder) -> No
     manifest.verify(newest.path)
 
 
-def test_a_paused_run_saves_and_samples(run: RunFolder) -> None:
+def test_a_paused_run_handles_checkpoint_and_sample(run: RunFolder) -> None:
     ask(run, "pause")
     samples = len(run.read_samples())
     assert ask(run, "sample").ok
@@ -66,14 +66,14 @@ def test_a_paused_run_saves_and_samples(run: RunFolder) -> None:
     ask(run, "resume")
 
 
-def test_a_file_that_is_no_command_is_reported_and_removed(run: RunFolder) -> None:
+def test_an_invalid_command_file_is_reported_and_deleted(run: RunFolder) -> None:
     (run.commands / "junk.json").write_text("{not json")
     until(lambda: not (run.commands / "junk.json").exists(), "the removal")
     assert any(event.kind == "refused" and "junk.json" in event.message for event in run.read_events())
     assert run.state() == "running"
 
 
-def test_a_live_run_cannot_be_started_again_and_keeps_its_name(run: RunFolder) -> None:
+def test_a_live_run_cannot_be_resumed_deleted_or_renamed(run: RunFolder) -> None:
     from tui_gpt.run import folder as folders
 
     with pytest.raises(RunError, match="already live"):
@@ -84,7 +84,7 @@ def test_a_live_run_cannot_be_started_again_and_keeps_its_name(run: RunFolder) -
         folders.rename(run, "other")
 
 
-def test_stop_saves_first_and_what_is_over_takes_no_commands(tmp_path: Path) -> None:
+def test_stop_saves_first_and_an_ended_run_rejects_commands(tmp_path: Path) -> None:
     folder = start(tmp_path, "training.duration=1000000", "checkpoints.every=0")
     at_step(folder, 5)
     event = ask(folder, "stop")
@@ -92,8 +92,30 @@ def test_stop_saves_first_and_what_is_over_takes_no_commands(tmp_path: Path) -> 
     status = ended(folder)
     assert status.state == "stopped" and not status.by_signal
     assert manifest.newest(folder.checkpoints, ["full"]).step == status.step == folder.read_metrics()[-1].step
-    with pytest.raises(RunError, match="is stopped: there is nothing to pause"):
-        commands.send(folder, Command(name="pause"))
+    with pytest.raises(RunError, match="is stopped, cannot pause"):
+        command_files.send(folder, Command(name="pause"))
+
+
+def test_commands_and_the_end_of_the_run_are_logged_once(tmp_path: Path) -> None:
+    folder = start(tmp_path, "training.duration=1000000", "checkpoints.every=0", "training.eval_every=0")
+    at_step(folder, 3)
+    step = ask(folder, "pause").step
+    ask(folder, "checkpoint")
+    stop = ask(folder, "stop")
+    ended(folder)
+    messages = [event.message for event in folder.read_events() if event.step == step]
+    assert len(messages) == 3, messages  # paused, saved, stopped
+    assert sum("saved step-" in message for message in messages) == 1
+    assert (stop.kind, stop.command, stop.message) == ("stopped", "stop", messages[-1])
+
+
+def test_every_stop_command_is_acknowledged(tmp_path: Path) -> None:
+    folder = start(tmp_path, "training.duration=1000000")
+    at_step(folder, 1)
+    ids = [command_files.send(folder, Command(name="stop")) for _ in range(2)]
+    ended(folder)
+    acknowledged = [event.command_id for event in folder.read_events() if event.command_id]
+    assert sorted(acknowledged) == sorted(ids)
 
 
 def test_stop_while_the_run_is_paused(tmp_path: Path) -> None:
@@ -129,7 +151,7 @@ def test_stop_interrupts_a_long_evaluation(tmp_path: Path) -> None:
     assert folder.read_evals() == []
 
 
-def test_commands_before_the_first_step_are_answered(tmp_path: Path) -> None:
+def test_commands_before_the_first_step_are_acknowledged(tmp_path: Path) -> None:
     folder = start(tmp_path, "training.duration=1000000")
     assert folder.state() == "starting"
     assert ask(folder, "pause").ok
@@ -138,7 +160,7 @@ def test_commands_before_the_first_step_are_answered(tmp_path: Path) -> None:
     assert ended(folder).state == "stopped"
 
 
-def test_a_command_left_for_a_run_that_was_not_live_is_not_obeyed_later(tmp_path: Path) -> None:
+def test_a_command_sent_while_the_run_was_not_live_is_rejected(tmp_path: Path) -> None:
     folder = start(tmp_path, "training.duration=200", stop_at=5)
     ended(folder)
     late = Command(name="stop")
@@ -149,7 +171,7 @@ def test_a_command_left_for_a_run_that_was_not_live_is_not_obeyed_later(tmp_path
     assert len(answers) == 1 and not answers[0].ok
 
 
-def test_extending_a_finished_run_says_what_its_schedule_does(tmp_path: Path) -> None:
+def test_extending_a_finished_run_reports_the_schedule_change(tmp_path: Path) -> None:
     folder = start(tmp_path, "training.duration=20")
     ended(folder)
     with pytest.raises(RunError, match="finished"):
@@ -172,7 +194,7 @@ def test_sigterm_to_the_supervisor_saves_and_stops(tmp_path: Path) -> None:
     assert manifest.newest(folder.checkpoints, ["full"]).step == status.step
 
 
-def test_the_lock_is_held_by_one_only(tmp_path: Path) -> None:
+def test_the_lock_is_exclusive(tmp_path: Path) -> None:
     import os
 
     folder = RunFolder(tmp_path)
@@ -184,6 +206,6 @@ def test_the_lock_is_held_by_one_only(tmp_path: Path) -> None:
     assert not folder.is_locked()
 
 
-def test_stop_the_shared_run_last(run: RunFolder) -> None:
+def test_stop_of_the_shared_run(run: RunFolder) -> None:
     assert ask(run, "stop").ok
     assert ended(run).state == "stopped"

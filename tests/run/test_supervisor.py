@@ -1,4 +1,4 @@
-"""What the supervisor writes, in the order in which others may read it."""
+"""The order in which the supervisor writes its files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from tui_gpt.run.messages import Ack, Progress
 from tui_gpt.run.supervisor import StartRequest, Supervisor
 
 
-def test_whoever_reads_an_answer_finds_the_state_that_it_speaks_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_status_is_written_before_the_acknowledgement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = folders.create(tmp_path / "runs", "run", override({}, []))
     supervisor = Supervisor(folder, StartRequest(corpus_dir=str(tmp_path)))
     seen = []
@@ -24,6 +22,6 @@ def test_whoever_reads_an_answer_finds_the_state_that_it_speaks_of(
         seen.append((kind, message, status.state if status else None))
 
     monkeypatch.setattr(supervisor, "_event", event)
-    supervisor._hear(Progress(state="paused", phase=""))
-    supervisor._hear(Ack(command_id="1", command="pause", ok=True, message="paused at step 0", step=0))
+    supervisor._handle_message(Progress(state="paused", phase=""))
+    supervisor._handle_message(Ack(command_id="1", command="pause", ok=True, message="paused at step 0", step=0))
     assert seen == [("ack", "paused at step 0", "paused")]

@@ -1,4 +1,4 @@
-"""A run outlives what starts it, and what kills it costs no step and no bit."""
+"""Runs survive their terminal, and resume bit-identically after any kill."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests.live import SMALL, at_step, ended, losses, resume, start, until
 from tui_gpt import launch
 from tui_gpt.checkpoints import manifest
-from tui_gpt.run.folder import RunFolder, runs_in
+from tui_gpt.run.folder import RunFolder, list_runs
 
 STEPS = 120
 TRIALS = int(os.environ.get("GPT_TUI_KILL_TRIALS", "3"))
@@ -35,7 +35,7 @@ def uninterrupted(workspace: Path) -> dict[int, float | None]:
     return curve
 
 
-def test_muon_its_schedule_and_the_guard_resume_to_the_bit(workspace: Path) -> None:
+def test_muon_wsd_and_the_guard_resume_bit_identically(workspace: Path) -> None:
     recipe = ("optimizer.name=muon", "schedule.name=wsd", "training.on_anomaly=skip", "training.duration=70")
     whole, folder = start(workspace, *recipe), start(workspace, *recipe, stop_at=33)
     assert ended(whole).state == "finished" and ended(folder).step == 33
@@ -44,11 +44,13 @@ def test_muon_its_schedule_and_the_guard_resume_to_the_bit(workspace: Path) -> N
     assert losses(folder) == losses(whole)
 
 
-def test_a_cooldown_goes_on_from_the_trunk_to_the_bit_and_ends_at_the_bottom(workspace: Path) -> None:
+def test_a_cooldown_continues_the_trunk_bit_identically_and_ends_at_the_minimum(workspace: Path) -> None:
     trunk = start(workspace, "schedule.name=constant", "schedule.min_lr_ratio=0", "training.duration=30")
     assert ended(trunk).state == "finished"
     source = manifest.step_folder(trunk.checkpoints, 20)
-    branch = launch.start(trunk.path.parent, workspace / "corpus", launch.cooldown(source, 8, {}), name="branch")
+    branch = launch.start(
+        trunk.path.parent, workspace / "corpus", launch.cooldown_request(source, 8, {}), name="branch"
+    )
     assert ended(branch).state == "finished"
     (info, lines), trunk_lines = (branch.read_info(), branch.read_metrics()), trunk.read_metrics()
     assert info is not None and info.parent == str(source)
@@ -59,9 +61,7 @@ def test_a_cooldown_goes_on_from_the_trunk_to_the_bit_and_ends_at_the_bottom(wor
     assert losses(branch)[22] != losses(trunk)[22]
 
 
-def test_stop_at_and_resume_give_the_same_losses_to_the_bit(
-    workspace: Path, uninterrupted: dict[int, float | None]
-) -> None:
+def test_stop_at_and_resume_are_bit_identical(workspace: Path, uninterrupted: dict[int, float | None]) -> None:
     folder = start(workspace, f"training.duration={STEPS}", stop_at=53)
     status = ended(folder)
     assert (status.state, status.step) == ("stopped", 53)
@@ -71,7 +71,7 @@ def test_stop_at_and_resume_give_the_same_losses_to_the_bit(
     assert losses(folder) == uninterrupted
 
 
-def test_another_split_of_the_step_sees_the_same_tokens_and_differs_by_rounding_only(workspace: Path) -> None:
+def test_another_split_of_the_step_differs_by_rounding_only(workspace: Path) -> None:
     curves = []
     for micro, accumulation in ((4, 1), (1, 4)):
         folder = start(
@@ -86,7 +86,7 @@ def test_another_split_of_the_step_sees_the_same_tokens_and_differs_by_rounding_
     assert curves[0] == pytest.approx(curves[1], abs=1e-4)
 
 
-def test_a_run_resumed_at_another_split_goes_on_within_rounding(workspace: Path) -> None:
+def test_a_run_resumed_at_another_split_differs_by_rounding_only(workspace: Path) -> None:
     settings = ("training.duration=60", "model.dropout=0", "optimizer.name=muon")
     whole, folder = start(workspace, *settings), start(workspace, *settings, stop_at=31)
     assert ended(whole).state == "finished" and ended(folder).step == 31
@@ -100,7 +100,7 @@ def test_a_run_resumed_at_another_split_goes_on_within_rounding(workspace: Path)
 
 @pytest.mark.timeout(120 + 60 * TRIALS)
 @pytest.mark.parametrize("trial", range(TRIALS))
-def test_kill_9_at_a_random_moment_loses_no_step_and_no_bit(
+def test_kill_9_at_a_random_time_loses_no_step_and_resumes_bit_identically(
     workspace: Path, uninterrupted: dict[int, float | None], trial: int
 ) -> None:
     chance = random.Random(trial)
@@ -125,7 +125,7 @@ def test_kill_9_at_a_random_moment_loses_no_step_and_no_bit(
     assert not list(folder.path.glob(".partial-*"))
 
 
-def test_kill_9_in_the_middle_of_a_save_leaves_the_checkpoint_before_it(
+def test_kill_9_during_a_save_keeps_the_previous_checkpoint(
     workspace: Path, uninterrupted: dict[int, float | None]
 ) -> None:
     folder = start(workspace, f"training.duration={STEPS}", "checkpoints.every=2")
@@ -161,7 +161,7 @@ def test_an_orphaned_trainer_saves_before_it_ends(workspace: Path) -> None:
     assert newest is not None and newest.step == folder.read_metrics()[-1].step
 
 
-def test_the_run_goes_on_when_the_session_that_started_it_is_killed(tmp_path: Path) -> None:
+def test_the_run_survives_the_session_that_started_it(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -173,7 +173,7 @@ def test_the_run_goes_on_when_the_session_that_started_it_is_killed(tmp_path: Pa
         "training.duration=100000",
     ]
     shell = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-    folder = until(lambda: (runs_in(tmp_path / "runs") or [None])[0], "a run")
+    folder = until(lambda: (list_runs(tmp_path / "runs") or [None])[0], "a run")
     before = at_step(folder, 1).step
     os.killpg(shell.pid, signal.SIGKILL)
     shell.wait()
@@ -182,12 +182,12 @@ def test_the_run_goes_on_when_the_session_that_started_it_is_killed(tmp_path: Pa
     _stop(folder)
 
 
-def test_the_run_goes_on_when_its_terminal_is_closed_and_attach_shows_it(tmp_path: Path) -> None:
+def test_the_run_survives_its_terminal_and_attach_shows_it(tmp_path: Path) -> None:
     arguments = ["-m", "tui_gpt", "--workspace", str(tmp_path), "train", *SMALL, "training.duration=100000"]
     shell = pexpect.spawn(sys.executable, arguments, timeout=90)
     shell.expect("loss")
     shell.close()  # SIGHUP, and a terminal that is gone
-    (folder,) = runs_in(tmp_path / "runs")
+    (folder,) = list_runs(tmp_path / "runs")
     at_step(folder, folder.read_status().step + 20)
     attached = pexpect.spawn(sys.executable, ["-m", "tui_gpt", "--workspace", str(tmp_path), "attach"], timeout=90)
     attached.expect("running.*step")
@@ -210,7 +210,7 @@ def test_ctrl_c_saves_and_stops_with_exit_code_130(tmp_path: Path) -> None:
         "training.duration=100000",
     ]
     shell = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    folder = until(lambda: (runs_in(tmp_path / "runs") or [None])[0], "a run")
+    folder = until(lambda: (list_runs(tmp_path / "runs") or [None])[0], "a run")
     at_step(folder, 3)
     shell.send_signal(signal.SIGINT)
     assert shell.wait(60) == 130
@@ -220,8 +220,8 @@ def test_ctrl_c_saves_and_stops_with_exit_code_130(tmp_path: Path) -> None:
 
 
 def _stop(folder: RunFolder) -> None:
-    from tui_gpt.run import commands
+    from tui_gpt.run import command_files
     from tui_gpt.run.messages import Command
 
-    commands.send(folder, Command(name="stop"))
+    command_files.send(folder, Command(name="stop"))
     assert ended(folder).state == "stopped"

@@ -1,4 +1,4 @@
-"""Strategies and generation: the same seed gives the same text, filters keep what they promise, windows slide."""
+"""Sampling strategies, determinism of generation, and the sliding window."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tui_gpt.config import ModelConfig
 from tui_gpt.corpora import make_tokenizer
 from tui_gpt.model import GPT
 from tui_gpt.sampling import SamplingOptions, generate, generate_text
-from tui_gpt.sampling.strategies import choose
+from tui_gpt.sampling.strategies import sample_token
 
 
 def draw(logits: torch.Tensor, times: int = 200, **options: float) -> set[int]:
     generator = torch.Generator().manual_seed(0)
-    return {choose(logits, generator, **{"temperature": 1.0} | options) for _ in range(times)}
+    return {sample_token(logits, generator, **{"temperature": 1.0} | options) for _ in range(times)}
 
 
 LOGITS = torch.log(torch.tensor([0.5, 0.25, 0.15, 0.07, 0.03]))
@@ -27,7 +27,7 @@ def test_temperature_zero_is_greedy_and_one_reaches_all() -> None:
     assert draw(LOGITS) == {0, 1, 2, 3, 4}
 
 
-def test_filters_keep_what_they_promise() -> None:
+def test_filters_keep_the_tokens_of_their_definition() -> None:
     assert draw(LOGITS, top_k=2) == {0, 1}
     assert draw(LOGITS, top_p=0.7) == {0, 1}
     assert draw(LOGITS, top_p=0.76) == {0, 1, 2}
@@ -39,7 +39,7 @@ def test_filters_keep_what_they_promise() -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_logits_give_a_token(values: list[float]) -> None:
     generator = torch.Generator().manual_seed(0)
-    token = choose(torch.tensor(values), generator, temperature=0.7, top_k=3, top_p=0.9, min_p=0.05)
+    token = sample_token(torch.tensor(values), generator, temperature=0.7, top_k=3, top_p=0.9, min_p=0.05)
     assert 0 <= token < len(values)
 
 
@@ -53,7 +53,7 @@ def model() -> GPT:
     return model.eval()
 
 
-def test_the_same_seed_writes_the_same_text_far_past_the_context(model: GPT) -> None:
+def test_the_same_seed_gives_the_same_text_beyond_the_context(model: GPT) -> None:
     options = SamplingOptions(tokens=100, temperature=1.0, seed=5)
     once, twice = list(generate(model, [1, 2], options)), list(generate(model, [1, 2], options))
     assert once == twice and len(once) == 100
@@ -70,19 +70,19 @@ def test_greedy_generation_is_the_likeliest_continuation_of_the_window(model: GP
         text.append(token)
 
 
-def test_a_prompt_longer_than_the_context_is_read_from_its_end(model: GPT) -> None:
+def test_of_a_prompt_longer_than_the_context_only_the_end_is_used(model: GPT) -> None:
     options = SamplingOptions(tokens=5, temperature=0)
     assert list(generate(model, list(range(40)), options)) == list(generate(model, list(range(24, 40)), options))
 
 
-def test_end_of_text_ends_unless_told_to_go_on(model: GPT) -> None:
+def test_end_of_text_ends_the_generation_unless_ignored(model: GPT) -> None:
     first = next(generate(model, [9], SamplingOptions(temperature=0)))
     assert list(generate(model, [9], SamplingOptions(tokens=9, temperature=0), end_of_text=first)) == [first]
     on = list(generate(model, [9], SamplingOptions(tokens=9, temperature=0, ignore_end=True), end_of_text=first))
     assert len(on) == 9
 
 
-def test_pieces_never_break_a_character(model: GPT) -> None:
+def test_pieces_never_end_within_a_character(model: GPT) -> None:
     from tui_gpt.sampling import stream_text
 
     tokenizer = make_tokenizer("byte", iter(["text"]), lambda *_: None)

@@ -1,4 +1,4 @@
-"""What only a card shows. These run where there is one."""
+"""Tests that need a CUDA device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.live import ended, losses, resume, start
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
 
-def test_a_run_on_cuda_computes_in_half_precision_on_a_named_card(tmp_path: Path) -> None:
+def test_a_run_on_cuda_uses_half_precision_and_records_its_gpu(tmp_path: Path) -> None:
     folder = start(tmp_path, "training.duration=60", "training.compile=off")
     status = ended(folder)
     assert status.state == "finished", status.message

@@ -17,21 +17,21 @@ from textual.pilot import Pilot
 from tests.workbench import fake_run
 from tui_gpt.hardware import Host
 from tui_gpt.workbench.app import Workbench
-from tui_gpt.workbench.machine import Machine, Readings
+from tui_gpt.workbench.state.system_monitor import SystemMonitor, SystemReadings
 
 GIB = 2**30
 HOST = Host(name="box", system="Linux", cpu="Test CPU", cores=8, memory_bytes=32 * GIB, memory_free_bytes=24 * GIB)
+ENDLESS = ("poll",)  # groups of workers that run for as long as the app
 
 
 @pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
+def close_fake_runs() -> Iterator[None]:
     yield
-    while fake_run.MADE:
-        fake_run.MADE.pop().close()
+    fake_run.close_all()
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("TZ", "UTC")
@@ -43,18 +43,18 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets what the machine reads as."""
-    now = Readings(host=HOST, load=0.5)
+    """Return a function that sets what the machine reads as."""
+    now = SystemReadings(host=HOST, load=0.5)
 
-    def take(self: Machine, trainer_pids: tuple[int, ...] = ()) -> Readings:
+    def read(self: SystemMonitor, trainer_pids: tuple[int, ...] = ()) -> SystemReadings:
         self.readings = now
         return now
 
     def set_to(**readings: Any) -> None:
         nonlocal now
-        now = Readings(**({"host": HOST, "load": 0.5} | readings))
+        now = SystemReadings(**({"host": HOST, "load": 0.5} | readings))
 
-    monkeypatch.setattr(Machine, "take", take)
+    monkeypatch.setattr(SystemMonitor, "read", read)
     return set_to
 
 
@@ -85,21 +85,31 @@ def opened(workspace: Path) -> Opener:
 
 
 async def settle(app: Workbench, pilot: Pilot[int]) -> None:
-    """Let what is read and worked on end, and one beat of the follower go by."""
-    at_work = ("study", "start", "default", "preview", "chore", "check", "tokens")
-    while any(worker.group in at_work and not worker.is_finished for worker in app.workers):
-        await asyncio.sleep(0.005)
-        await pilot.pause(0)
-    await app._beat()
-    await pilot.pause()
+    """Wait until nothing is being read or worked on, and everything read has been shown.
+
+    A worker that awaits a dialog does not count: it waits for the test.
+    """
+    for _ in range(2):
+        await pilot.pause()
+        while any(is_busy(app, worker) for worker in app.workers):
+            await asyncio.sleep(0.005)
+        await app.poll_once()
+        await pilot.pause()
+
+
+def is_busy(app: Workbench, worker: Any) -> bool:
+    """Return whether a worker still has work that does not wait for the user."""
+    if worker.is_finished or worker.group in ENDLESS:
+        return False
+    return not any(screen.is_modal for stack in app._screen_stacks.values() for screen in stack)
 
 
 def words_in(text: str) -> str:
-    """The words of a drawn text as they follow one another, wherever its lines break: paths are long or short."""
+    """Return the words of a drawn text as they follow one another, wherever its lines break."""
     return " ".join(re.sub(r"[\u2500-\u259f]", " ", text).split())
 
 
 def text_of(app: Workbench) -> str:
-    """What is on screen, as text."""
+    """Return what is on screen, as text."""
     strips = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)

@@ -9,7 +9,7 @@ import pexpect
 import pytest
 
 from tui_gpt.config import to_toml
-from tui_gpt.run.folder import runs_in
+from tui_gpt.run.folder import list_runs
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -25,7 +25,7 @@ def workspace(tmp_path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "draft.toml").write_text(to_toml(SMALL))
     yield tmp_path
-    for folder in runs_in(tmp_path / "runs"):
+    for folder in list_runs(tmp_path / "runs"):
         status = folder.read_status()
         if status is not None and folder.is_locked():
             os.kill(status.supervisor_pid, signal.SIGKILL)
@@ -41,22 +41,22 @@ def opened(workspace: Path) -> pexpect.spawn:
 
 def test_a_run_is_started_survives_its_terminal_and_is_stopped_from_the_next(workspace):
     first = opened(workspace)
-    first.expect(b"no run")
+    first.expect(b"Start training")
     first.send("s")
     first.expect(b"running")
-    first.expect(rb"\d+/4000")
+    first.expect(rb"[\d,]+/4,000")
     first.kill(signal.SIGKILL)
     first.wait()
-    (folder,) = runs_in(workspace / "runs")
+    (folder,) = list_runs(workspace / "runs")
     assert folder.is_locked()
 
     second = opened(workspace)
     second.expect(b"running")
-    second.expect(rb"\d+/4000")
+    second.expect(rb"[\d,]+/4,000")
     second.send("X")
     second.expect(b"save and stop")
-    second.send("s")
-    second.expect("■ stopped".encode())
+    second.send("y")
+    second.expect(b"[Ss]topped")
     second.send("q")
     second.expect(pexpect.EOF)
     second.wait()

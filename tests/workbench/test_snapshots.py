@@ -1,19 +1,21 @@
-"""The colours, held by a few SVG pictures; `pytest --snapshot-update` draws them anew. Text is in test_pictures.py."""
+"""The colors, held by a few SVG pictures; `pytest --snapshot-update` draws them anew. Text is in test_pictures.py."""
 
 import pytest
 
 from tests.workbench import fake_run
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.workbench.app import Workbench
+from tui_gpt.workbench.drawing import sheet
 
 
 @pytest.fixture
 def app(workspace, monkeypatch):
-    """On a run that diverged: the state with the most colours."""
+    """On a run that diverged: the state with the most colors."""
+    sheet.prewarm()
     monkeypatch.setattr(RunFolder, "size_bytes", lambda self: 12_345_678)
     run = fake_run.running(workspace / "runs", steps=812)
     run.train(3, loss=float("nan"))
-    run.tell("non-finite", "the loss is not a number at step 813", "warning")
+    run.event("non-finite", "the loss is not a number at step 813", "warning")
     fake_run.finished(workspace / "runs")
     app = Workbench(workspace)
     app.theme = "dusk"
@@ -24,9 +26,10 @@ async def settled(pilot):
     from tests.workbench.conftest import settle
 
     await settle(pilot.app, pilot)
+    await settle(pilot.app, pilot)
 
 
-def test_the_dashboard_in_colour(snap_compare, app):
+def test_the_dashboard_in_color(snap_compare, app):
     assert snap_compare(app, terminal_size=(120, 40), run_before=settled)
 
 
@@ -35,9 +38,9 @@ def test_the_dashboard_on_paper(snap_compare, app):
     assert snap_compare(app, terminal_size=(80, 24), run_before=settled)
 
 
-def test_the_list_of_runs_in_colour(snap_compare, app):
+def test_the_list_of_runs_in_color(snap_compare, app):
     async def to_the_runs(pilot):
-        await pilot.press("]")
+        await pilot.press("f3")
         await settled(pilot)
         await pilot.press("space", "down", "space")
         await settled(pilot)

@@ -1,12 +1,12 @@
-"""Checkpoints: the manifest (list, verify, prune: no torch) and the state (save, load: torch), exported lazily."""
+"""Checkpoints: the manifest (list, verify, prune; no torch) and the state (save, load; torch). Names load lazily."""
 
 from __future__ import annotations
 
 from typing import Any
 
-_HOMES = {
+_MODULES = {
     "CheckpointInfo": "manifest",
-    "Loaded": "state",
+    "LoadedModel": "state",
     "best": "manifest",
     "list_checkpoints": "manifest",
     "newest": "manifest",
@@ -15,12 +15,12 @@ _HOMES = {
     "locate": "manifest",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

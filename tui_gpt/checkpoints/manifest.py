@@ -1,9 +1,9 @@
-"""Checkpoints as folders: which there are, whether they are whole, and which may go. No torch here.
+"""Checkpoint folders and their manifests: list, verify, prune, locate. This module does not import torch.
 
-A checkpoint is self-contained and appears all at once: it is written beside `checkpoints/`, fsynced and renamed, so a
-folder under `checkpoints/` with a manifest is complete. The manifest lists every file's size and digest; it is removed
-first on deletion, so a half-deleted checkpoint is no checkpoint. Kinds: `full` can be resumed, `light` holds weights,
-`best` holds weights kept because the validation loss was the lowest so far.
+A checkpoint is self-contained and is created atomically: it is written beside `checkpoints/`, fsynced and renamed, so
+any folder under `checkpoints/` with a manifest is complete. The manifest lists the size and digest of every file; it is
+deleted first, so a partly deleted checkpoint does not count as one. Kinds: `full` can be resumed; `light` holds the
+weights only; `best` holds the weights with the lowest validation loss so far.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ Kind = Literal["full", "light", "best"]
 
 
 class FileEntry(msgspec.Struct, frozen=True):
+    """Size and digest of a file of a checkpoint."""
+
     bytes: int
     xxh3_128: str
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a checkpoint says of itself. `val_loss` is None where no evaluation was made at its step."""
+    """Contents of manifest.json. `val_loss` is None if no evaluation was made at its step."""
 
     kind: Kind
     step: int
@@ -50,7 +52,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckpointInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete checkpoint: its folder and the heart of its manifest."""
+    """A complete checkpoint: its folder and the main fields of its manifest."""
 
     path: Path
     kind: Kind
@@ -62,7 +64,7 @@ class CheckpointInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_manifest(checkpoint: Path) -> Manifest:
-    """Raises CheckpointError when the folder is no checkpoint of ours, or a newer version's."""
+    """Return the manifest. Raise CheckpointError if there is none, or it is damaged or of a newer version."""
     try:
         data = (checkpoint / MANIFEST).read_bytes()
     except FileNotFoundError:
@@ -71,7 +73,7 @@ def read_manifest(checkpoint: Path) -> Manifest:
         raise CheckpointError(
             f"is not a checkpoint: it has no {MANIFEST}",
             where=str(checkpoint),
-            do="Name a run, or a folder such as runs/RUN/checkpoints/step-00000500",
+            do="Give a run, or a folder such as runs/RUN/checkpoints/step-00000500",
         ) from None
     except OSError as error:
         raise CheckpointError(f"cannot be read: {reason(error)}", where=str(checkpoint)) from None
@@ -81,7 +83,7 @@ def read_manifest(checkpoint: Path) -> Manifest:
             raise CheckpointError(
                 f"was written by a newer gpt-tui (format {version}, this one reads {FORMAT_VERSION})",
                 where=str(checkpoint),
-                do="Upgrade gpt-tui to open it",
+                do="Upgrade gpt-tui",
             )
         return msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -89,7 +91,7 @@ def read_manifest(checkpoint: Path) -> Manifest:
 
 
 def verify(checkpoint: Path) -> Manifest:
-    """Compare every file with the manifest. Raises CheckpointError naming the first that differs."""
+    """Compare every file with the manifest and return it. Raise CheckpointError at the first difference."""
     manifest = read_manifest(checkpoint)
     for name, entry in manifest.files.items():
         path = checkpoint / name
@@ -97,20 +99,22 @@ def verify(checkpoint: Path) -> Manifest:
             size = path.stat().st_size
             if size != entry.bytes:
                 raise CheckpointError(
-                    f"is damaged: {size:,} bytes where the manifest says {entry.bytes:,}", where=str(path), do=_OTHER
+                    f"is damaged: it has {size:,} bytes, and the manifest says {entry.bytes:,}",
+                    where=str(path),
+                    do=_HINT,
                 )
             if digest(path) != entry.xxh3_128:
-                raise CheckpointError("is damaged: its content does not match its digest", where=str(path), do=_OTHER)
+                raise CheckpointError("is damaged: its content does not match its digest", where=str(path), do=_HINT)
         except OSError as error:
-            raise CheckpointError(f"cannot be read: {reason(error)}", where=str(path), do=_OTHER) from None
+            raise CheckpointError(f"cannot be read: {reason(error)}", where=str(path), do=_HINT) from None
     return manifest
 
 
-_OTHER = "`gpt-tui status RUN` lists the run's others; with this folder removed, a resume takes the one before"
+_HINT = "Use another checkpoint (see `gpt-tui status RUN`), or delete this one to resume from the one before"
 
 
 def digest(path: Path) -> str:
-    """xxh3_128 of a file: finds damage at memory speed (1.5 GB in well under 2 s); it is no signature."""
+    """Return the xxh3_128 of a file. It detects damage (1.5 GB in less than 2 s), not tampering."""
     import xxhash
 
     hasher = xxhash.xxh3_128()
@@ -121,11 +125,12 @@ def digest(path: Path) -> str:
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:
+    """Return the folder of the checkpoint of `step`."""
     return checkpoints / f"step-{step:08d}"
 
 
 def list_checkpoints(checkpoints: Path) -> list[CheckpointInfo]:
-    """Every complete checkpoint under a run's `checkpoints/`, oldest first. Folders that are none are passed over."""
+    """Return the complete checkpoints under a run's `checkpoints/`, oldest first. Skip other folders."""
     found = []
     for path in sorted(checkpoints.glob("step-*")) if checkpoints.is_dir() else []:
         try:
@@ -147,30 +152,30 @@ def list_checkpoints(checkpoints: Path) -> list[CheckpointInfo]:
 
 
 def newest(checkpoints: Path, kinds: Iterable[Kind] = ("full", "light", "best")) -> CheckpointInfo | None:
-    """The complete checkpoint with the highest step among `kinds`."""
+    """Return the complete checkpoint with the highest step among `kinds`, or None."""
     wanted = set(kinds)
     return next((info for info in reversed(list_checkpoints(checkpoints)) if info.kind in wanted), None)
 
 
 def best(checkpoints: Path) -> CheckpointInfo | None:
-    """The checkpoint with the lowest validation loss."""
+    """Return the checkpoint with the lowest validation loss, or None."""
     scored = [info for info in list_checkpoints(checkpoints) if info.val_loss is not None]
     return min(scored, key=lambda info: info.val_loss or 0.0, default=None)
 
 
 def prune(checkpoints: Path, keep: int) -> list[CheckpointInfo]:
-    """Delete full checkpoints but the last `keep` (never fewer than two) and superseded best ones.
+    """Delete all full checkpoints but the last `keep` (at least two), and superseded best ones; return those deleted.
 
-    Light checkpoints stay: they are the run's history. The best of all stays, whatever its kind. Returns what went.
+    Light checkpoints stay, and so does the checkpoint with the lowest validation loss, whatever its kind.
     """
     known = list_checkpoints(checkpoints)
     lowest = best(checkpoints)
     fulls = [info for info in known if info.kind == "full"]
-    gone = fulls[: -max(keep, 2)] + [info for info in known if info.kind == "best"]
-    gone = [info for info in gone if lowest is None or info.path != lowest.path]
-    for info in gone:
+    superseded = fulls[: -max(keep, 2)] + [info for info in known if info.kind == "best"]
+    superseded = [info for info in superseded if lowest is None or info.path != lowest.path]
+    for info in superseded:
         remove(info.path)
-    return gone
+    return superseded
 
 
 def remove(checkpoint: Path) -> None:
@@ -180,7 +185,10 @@ def remove(checkpoint: Path) -> None:
 
 
 def locate(reference: Path) -> Path:
-    """The checkpoint that a path means: itself, or the newest of the run whose folder it is. Raises CheckpointError."""
+    """Return the checkpoint at `reference`: that folder itself, or the newest checkpoint of that run folder.
+
+    Raise CheckpointError if there is none.
+    """
     if (reference / MANIFEST).is_file():
         return reference
     checkpoints = reference / "checkpoints"
@@ -188,13 +196,15 @@ def locate(reference: Path) -> Path:
         if info := newest(checkpoints):
             return info.path
         raise CheckpointError(
-            "has no complete checkpoint yet", where=str(reference), do=f"gpt-tui checkpoint {reference.name} saves one"
+            "has no complete checkpoint yet",
+            where=str(reference),
+            do=f"Run gpt-tui checkpoint {reference.name}",
         )
     if reference.is_file():
         raise CheckpointError(
-            "is a file; a checkpoint is a folder with a manifest, and pickles (.pt, .bin) are never opened",
+            "is a file; a checkpoint is a folder with a manifest, and pickles (.pt, .bin) are not supported",
             where=str(reference),
-            do="Name a run, or a folder such as runs/RUN/checkpoints/step-00000500",
+            do="Give a run, or a folder such as runs/RUN/checkpoints/step-00000500",
         )
     read_manifest(reference)
     return reference

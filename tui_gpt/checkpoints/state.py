@@ -1,7 +1,7 @@
-"""Saving and loading what a checkpoint holds: weights, and for a full one all that an exact resume needs.
+"""Save and load checkpoints: weights and, for full ones, everything that an exact resume needs.
 
-Everything is safetensors or JSON, so no file can run code when it is opened. A snapshot copies the state to host memory
-at once (the only time the training step waits); `write` may then run in another thread.
+Files are safetensors or JSON, so loading one cannot run code. `take_snapshot` copies the state to host memory, which is
+the only time that the training step waits; `write_checkpoint` may then run in another thread.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tui_gpt.model import GPT
 
 
 class TrainingProgress(msgspec.Struct, kw_only=True):
-    """What a resumed run must know besides tensors."""
+    """State of a run besides its tensors, for an exact resume."""
 
     step: int
     tokens: int
@@ -46,7 +46,7 @@ class TrainingProgress(msgspec.Struct, kw_only=True):
     evals_since_best: int = 0
     scaler: dict[str, float] = {}
     guard: tuple[float, ...] = ()  # the running mean and variance of the loss
-    batch_shift: int = 0  # batches passed over by rewinds
+    batch_shift: int = 0  # batches skipped by rewinds
     rewinds: int = 0
 
 
@@ -66,7 +66,7 @@ class Snapshot:
     run: str = ""
 
 
-def snapshot(
+def take_snapshot(
     kind: Kind,
     config: Config,
     tokenizer_json: bytes,
@@ -77,7 +77,7 @@ def snapshot(
     val_loss: float | None = None,
     run: str = "",
 ) -> Snapshot:
-    """Copy the training state to host memory."""
+    """Copy the training state to host memory and return it."""
     return Snapshot(
         kind=kind,
         config=config,
@@ -103,7 +103,7 @@ def _to_host(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def optimizer_tensors(model: GPT, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """The optimisers' state, each tensor named `parameter/key`."""
+    """Return the state of the optimizers, each tensor under the name `parameter/key`."""
     return {
         f"{name}/{key}": value
         for name, parameter in model.named_parameters()
@@ -112,45 +112,48 @@ def optimizer_tensors(model: GPT, optimizers: Sequence[torch.optim.Optimizer]) -
     }
 
 
-def write(shot: Snapshot, checkpoints: Path, before_publish: Callable[[], None]) -> Path:
-    """Write `shot` as `checkpoints/step-N`, all or nothing. `before_publish` runs just before it appears.
+def write_checkpoint(snapshot: Snapshot, checkpoints: Path, before_publish: Callable[[], None]) -> Path:
+    """Write `snapshot` atomically as `checkpoints/step-N` and return that folder.
 
-    Raises OSError (a full disk, say) and then leaves nothing behind.
+    before_publish: called just before the checkpoint appears. Raise OSError, for example when the disk is full, and
+    leave nothing behind.
     """
-    target = manifests.step_folder(checkpoints, shot.progress.step)
+    target = manifests.step_folder(checkpoints, snapshot.progress.step)
     partial = checkpoints.parent / f".partial-{target.name}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     checkpoints.mkdir(exist_ok=True)
     try:
-        tensors = [*shot.model.values(), *shot.optimizer.values()]
-        _reserve(partial / "reserved", sum(tensor.nbytes for tensor in tensors) + len(shot.tokenizer_json) + (1 << 16))
-        _save_tensors(shot.model, partial / MODEL)
-        (partial / CONFIG).write_text(to_toml(to_dict(shot.config)), "utf-8")
-        (partial / TOKENIZER).write_bytes(shot.tokenizer_json)
-        if shot.kind == "full":
-            _save_tensors(shot.optimizer, partial / OPTIMIZER)
-            (partial / PROGRESS).write_bytes(msgspec.json.encode(shot.progress))
+        tensors = [*snapshot.model.values(), *snapshot.optimizer.values()]
+        _reserve(
+            partial / "reserved", sum(tensor.nbytes for tensor in tensors) + len(snapshot.tokenizer_json) + (1 << 16)
+        )
+        _save_tensors(snapshot.model, partial / MODEL)
+        (partial / CONFIG).write_text(to_toml(to_dict(snapshot.config)), "utf-8")
+        (partial / TOKENIZER).write_bytes(snapshot.tokenizer_json)
+        if snapshot.kind == "full":
+            _save_tensors(snapshot.optimizer, partial / OPTIMIZER)
+            (partial / PROGRESS).write_bytes(msgspec.json.encode(snapshot.progress))
         files = {
             path.name: FileEntry(bytes=path.stat().st_size, xxh3_128=manifests.digest(path))
             for path in sorted(partial.iterdir())
         }
         manifest = Manifest(
-            kind=shot.kind,
-            step=shot.progress.step,
-            tokens=shot.progress.tokens,
-            vocab_size=shot.vocab_size,
-            parameters=shot.parameters,
+            kind=snapshot.kind,
+            step=snapshot.progress.step,
+            tokens=snapshot.progress.tokens,
+            vocab_size=snapshot.vocab_size,
+            parameters=snapshot.parameters,
             files=files,
-            val_loss=shot.val_loss,
-            run=shot.run,
+            val_loss=snapshot.val_loss,
+            run=snapshot.run,
         )
         (partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
         for path in partial.iterdir():
             fsync(path)
         fsync(partial)
         before_publish()
-        if target.exists():  # the same step saved before, by this run or by one that was rewound
+        if target.exists():  # the same step saved before, by this run or before a rewind
             manifests.remove(target)
         partial.rename(target)
         fsync(checkpoints)
@@ -161,7 +164,7 @@ def write(shot: Snapshot, checkpoints: Path, before_publish: Callable[[], None])
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Find out now, not half-way, that the disk (or a quota) has no room. Raises OSError."""
+    """Raise OSError if the disk, or a quota, has no room for `size` bytes, before anything is written."""
     with path.open("wb") as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
@@ -173,12 +176,12 @@ def _reserve(path: Path, size: int) -> None:
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     try:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
-    except SafetensorError as error:  # safetensors wraps the operating system's error
+    except SafetensorError as error:  # safetensors wraps OSError
         raise OSError(f"{path.name}: {error}") from None
 
 
 def fsync(path: Path) -> None:
-    """Wait until a file, or a folder's list of files, is on the disk."""
+    """Flush a file, or the entries of a folder, to disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -194,8 +197,8 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 @dataclass
-class Loaded:
-    """A model that speaks, and what it came with."""
+class LoadedModel:
+    """A loaded model with its tokenizer, config and manifest."""
 
     model: GPT
     tokenizer: Tokenizer
@@ -204,38 +207,38 @@ class Loaded:
     path: Path
 
 
-def load_model(checkpoint: Path, device: torch.device | str = "cpu") -> Loaded:
-    """The model of a verified checkpoint, in evaluation mode on `device`. Raises CheckpointError."""
+def load_model(checkpoint: Path, device: torch.device | str = "cpu") -> LoadedModel:
+    """Verify a checkpoint and load its model in evaluation mode on `device`. Raise CheckpointError if it is damaged."""
     manifest = manifests.verify(checkpoint)
     config = build(read_toml(checkpoint / CONFIG), str(checkpoint / CONFIG))
     with torch.device("meta"):
         model = GPT(config.model, manifest.vocab_size)
-    _fill(model, checkpoint)
+    _load_into(model, checkpoint)
     tokenizer = load_tokenizer(checkpoint / TOKENIZER)
-    return Loaded(model.to(device).eval(), tokenizer, config, manifest, checkpoint)
+    return LoadedModel(model.to(device).eval(), tokenizer, config, manifest, checkpoint)
 
 
-def _fill(model: GPT, checkpoint: Path) -> None:
-    """Give a model without storage the checkpoint's weights. Raises CheckpointError naming what does not fit."""
+def _load_into(model: GPT, checkpoint: Path) -> None:
+    """Load the weights into a model on the meta device. Raise CheckpointError naming the first tensor that differs."""
     tensors = _load_tensors(checkpoint / MODEL)
     expected = model.state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         have, need = tensors.get(name), expected.get(name)
         if have is None or need is None or have.shape != need.shape:
             raise CheckpointError(
-                f"does not fit its config: {name} is {'missing' if have is None else tuple(have.shape)}"
-                f" where the model has {'nothing' if need is None else tuple(need.shape)}",
+                f"does not match its config: {name} is {'missing' if have is None else tuple(have.shape)},"
+                f" expected {'no such tensor' if need is None else tuple(need.shape)}",
                 where=str(checkpoint / MODEL),
             )
     model.load_state_dict(tensors, assign=True)
 
 
 def load_state(checkpoint: Path, model: GPT, optimizers: Sequence[torch.optim.Optimizer]) -> TrainingProgress:
-    """Put a full checkpoint's weights and optimiser states into place. Raises CheckpointError."""
+    """Load weights and optimizer states from a full checkpoint, and return its progress. Raise CheckpointError."""
     manifest = manifests.verify(checkpoint)
     if manifest.kind != "full":
         raise CheckpointError(
-            f"is a {manifest.kind} checkpoint: weights without the optimiser, so nothing can be resumed from it",
+            f"is a {manifest.kind} checkpoint without optimizer state, and cannot be resumed",
             where=str(checkpoint),
             do="Start a new run from its weights: gpt-tui train --init-from CHECKPOINT",
         )
@@ -246,7 +249,7 @@ def load_state(checkpoint: Path, model: GPT, optimizers: Sequence[torch.optim.Op
         states.setdefault(parameter_name, {})[key] = tensor
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     if unknown := states.keys() - names.values():
-        raise CheckpointError(f"holds the state of an unknown parameter {min(unknown)}", where=str(checkpoint))
+        raise CheckpointError(f"has optimizer state of an unknown parameter: {min(unknown)}", where=str(checkpoint))
     for optimizer in optimizers:
         order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
         state = {index: states[name] for index, name in enumerate(order) if name in states}
@@ -255,8 +258,8 @@ def load_state(checkpoint: Path, model: GPT, optimizers: Sequence[torch.optim.Op
 
 
 def load_weights(checkpoint: Path, model: GPT) -> None:
-    """Copy a checkpoint's weights into `model`, wherever it is. Raises CheckpointError naming what does not fit."""
+    """Copy the weights of a checkpoint into `model`, on its device. Raise CheckpointError if they do not match."""
     with torch.device("meta"):
         source = GPT(model.config, model.vocab_size)
-    _fill(source, checkpoint)
+    _load_into(source, checkpoint)
     model.load_state_dict(source.state_dict())

@@ -18,9 +18,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from tui_gpt.errors import RunError
-from tui_gpt.run import commands
+from tui_gpt.run import command_files
 from tui_gpt.run.folder import RunFolder
-from tui_gpt.run.journal import JournalReader
+from tui_gpt.run.jsonl import JsonlReader
 from tui_gpt.run.messages import FINAL_STATES, Command, Eval, Event, Message, Metrics, Sample, Status
 
 POLL_SECONDS = 0.1
@@ -41,11 +41,11 @@ def follow(folder: RunFolder, *, as_json: bool, owns: bool, from_now: bool = Fal
     owns: SIGINT and SIGTERM stop the run. from_now: skip what was recorded before.
     """
     view = JsonView() if as_json else TextView(folder)
-    readers: dict[str, JournalReader] = {
-        "event": JournalReader(folder.events, Event),
-        "metrics": JournalReader(folder.metrics, Metrics),
-        "eval": JournalReader(folder.evals, Eval),
-        "sample": JournalReader(folder.samples, Sample),
+    readers: dict[str, JsonlReader] = {
+        "event": JsonlReader(folder.events, Event),
+        "metrics": JsonlReader(folder.metrics, Metrics),
+        "eval": JsonlReader(folder.evals, Eval),
+        "sample": JsonlReader(folder.samples, Sample),
     }
     if from_now:
         for reader in readers.values():
@@ -101,7 +101,7 @@ class _SignalHandlers:
         self.count += 1
         now = self.count > 1
         try:
-            commands.send(self.folder, Command(name="stop", sender="signal", now=now))
+            command_files.send(self.folder, Command(name="stop", sender="signal", now=now))
             self.view.notify(
                 "stopping now, without saving" if now else "saving, then stopping; press Ctrl-C again to stop now"
             )

@@ -38,7 +38,7 @@ class Workspace:
         """
         if reference:
             return folders.find(self.runs, reference)
-        known = folders.runs_in(self.runs)
+        known = folders.list_runs(self.runs)
         live = [folder for folder in known if folder.is_locked()]
         if len(live) > 1:
             names = ", ".join(folder.id for folder in live)

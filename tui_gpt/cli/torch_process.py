@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from tui_gpt.errors import UserError
-from tui_gpt.run.messages import Message, Progress, Refused
-from tui_gpt.run.process import spawn
+from tui_gpt.run.child_process import spawn
+from tui_gpt.run.messages import Message, Progress, RequestFailed
 
 T = TypeVar("T", bound=Message)
 
@@ -31,7 +31,7 @@ def call_torch_process(
     signal.signal(signal.SIGINT, handler)
     try:
         while not isinstance(message := channel.receive(None), kind):
-            if isinstance(message, Refused):
+            if isinstance(message, RequestFailed):
                 failure = message.failure
                 raise error_type(failure.what, where=failure.where, do=failure.do)
             if isinstance(message, Progress):

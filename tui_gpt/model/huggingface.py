@@ -1,10 +1,9 @@
-"""Weights in and out, in the folders that Hugging Face's transformers reads and writes.
+"""Read and write models in the folder format of Hugging Face transformers.
 
-A GPT-2 there is the GPT-2 here under other names: its Conv1D keeps matrices transposed, its head is the embedding and
-is not stored twice, and it knows no padding of the vocabulary. What its config can say and our GPT-2 cannot do is
-refused by the key's name. `modern` has no counterpart there: its folder holds our names and our config as JSON, for
-`gpt-tui import` alone. Tensors are read one at a time into their place, so that reading takes the model's size and one
-tensor more. Only safetensors is ever opened: a pickle can run code.
+Their GPT-2 has other parameter names, transposed matrices (Conv1D), no separately stored head, and no padding of the
+vocabulary. Config values that our GPT-2 does not support are rejected. `modern` has no counterpart in transformers: its
+folder uses our names and our config as JSON, and only `gpt-tui import` can read it. Tensors are loaded one at a time,
+so that reading takes the memory of the model and one tensor. Pickles are not opened, because they can run code.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-OURS = "gpt-tui"  # the model_type of a folder that transformers cannot read
+OWN_MODEL_TYPE = "gpt-tui"  # of a folder that transformers cannot read
 
-PARTS = {
+HF_NAMES = {
     "embedding": "wte",
     "positions": "wpe",
     "norm": "ln_f",
@@ -43,12 +42,12 @@ PARTS = {
     "projection": "c_proj",
 }
 TRANSPOSED = ("c_attn.weight", "c_fc.weight", "c_proj.weight")
-BUFFERS = (".attn.bias", ".attn.masked_bias")  # the causal mask, which older files hold
+BUFFERS = (".attn.bias", ".attn.masked_bias")  # the causal mask in older files
 HEAD = "lm_head.weight"
-SHAPE = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257}  # when left unsaid
+DEFAULT_SHAPE = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257}  # of GPT2Config
 
-# Each key whose other values change what GPT-2 computes, with those that are ours; the first is meant when left unsaid.
-ALIKE: dict[str, tuple[Any, ...]] = {
+# Config keys that change what GPT-2 computes, with the supported values; the first is the default.
+SUPPORTED: dict[str, tuple[Any, ...]] = {
     "model_type": ("gpt2",),
     "activation_function": ("gelu_new", "gelu_pytorch_tanh", "gelu"),
     "layer_norm_epsilon": (1e-5,),
@@ -61,28 +60,28 @@ ALIKE: dict[str, tuple[Any, ...]] = {
 
 
 def read_config(folder: Path) -> tuple[Config, int]:
-    """The config that a folder's config.json comes to, and the rows of its vocabulary. Raises UserError.
+    """Return the config of a folder and the rows of its vocabulary. Raise UserError if it is not supported.
 
-    `preset` is the one that has this shape, gpt2 where none has.
+    The preset is the one with the same shape, or gpt2 if there is none.
     """
     path = folder / CONFIG
     if not path.is_file():
         raise CheckpointError(
             f"has no {CONFIG}" if folder.is_dir() else "is not a folder",
             where=str(folder),
-            do=f"Name a folder with a GPT-2's {CONFIG} and {WEIGHTS}",
+            do=f"Give a folder with {CONFIG} and {WEIGHTS} of a GPT-2",
         )
     raw = _read_json(path)
-    if raw.get("model_type") == OURS:
+    if raw.get("model_type") == OWN_MODEL_TYPE:
         asked = {"preset": str(raw.get("preset")), "model": raw.get("model")}
         return build(asked, str(path)), _count(raw, "vocab_size", path)
-    shape = {key: _count(raw, key, path) for key in SHAPE}
-    for key, allowed in (ALIKE | {"n_inner": (None, 4 * shape["n_embd"])}).items():
+    shape = {key: _count(raw, key, path) for key in DEFAULT_SHAPE}
+    for key, allowed in (SUPPORTED | {"n_inner": (None, 4 * shape["n_embd"])}).items():
         if (value := raw.get(key, allowed[0])) not in allowed:
             raise CheckpointError(
-                f"{key} = {value!r} has no counterpart here; GPT-2's is {allowed[0]!r}",
+                f"{key} = {value!r} is not supported; GPT-2 has {allowed[0]!r}",
                 where=str(path),
-                do="Only models that compute what OpenAI's GPT-2 computes can be imported",
+                do="Only models with the architecture of OpenAI's GPT-2 can be imported",
             )
     rows, context = shape.pop("vocab_size"), shape.pop("n_positions")
     mlp = "gelu" if raw.get("activation_function") == "gelu" else "auto"
@@ -102,38 +101,38 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _count(raw: dict[str, Any], key: str, path: Path) -> int:
-    value = raw.get(key, SHAPE[key])
+    value = raw.get(key, DEFAULT_SHAPE[key])
     if type(value) is not int or value < 1:
-        raise CheckpointError(f"{key} = {value!r} is no whole number above 0", where=str(path))
+        raise CheckpointError(f"{key} = {value!r} is not a positive integer", where=str(path))
     return value
 
 
 def read_model(folder: Path, config: ModelConfig, rows: int, vocab_size: int) -> GPT:
-    """The model of a folder, fp32 on the CPU, with the first `vocab_size` of its vocabulary's `rows`.
+    """Return the model of a folder, in fp32 on the CPU, with the first `vocab_size` of its `rows` of vocabulary.
 
-    Raises CheckpointError naming the first tensor that is missing, too many, or of another shape or kind.
+    Raise CheckpointError for the first tensor that is missing, unexpected, or of a wrong shape or type.
     """
     with torch.device("meta"):
         model = GPT(config, vocab_size)
-    tables = _tables(model)
+    tables = _vocabulary_weights(model)
     state: dict[str, Tensor] = {}
     with ExitStack() as stack:
         stored = _open(folder, stack)
-        places = {foreign_name(name, config): name for name in model.state_dict()}
+        places = {hf_name(name, config): name for name in model.state_dict()}
         _check_names(stored, set(places), folder)
-        for foreign, name in places.items():
+        for hf_key, name in places.items():
             shape = list(model.get_parameter(name).shape)
             if name in tables:
                 shape[0] = rows
-            _check_form(stored[foreign], foreign, shape[::-1] if is_transposed(foreign) else shape, folder)
+            _check_shape(stored[hf_key], hf_key, shape[::-1] if is_transposed(hf_key) else shape, folder)
         try:
-            for foreign, name in places.items():
+            for hf_key, name in places.items():
                 state[name] = torch.zeros(model.get_parameter(name).shape)
-                read = stored[foreign].tensor()
+                read = stored[hf_key].tensor()
                 if name in tables:
                     state[name][:vocab_size] = read[:vocab_size]
                 else:
-                    state[name].copy_(read.T if is_transposed(foreign) else read)
+                    state[name].copy_(read.T if is_transposed(hf_key) else read)
             _check_head(stored, places, config)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"cannot be read as safetensors: {error}", where=str(folder)) from None
@@ -141,8 +140,8 @@ def read_model(folder: Path, config: ModelConfig, rows: int, vocab_size: int) ->
     return model.eval()
 
 
-def _tables(model: GPT) -> set[str]:
-    """The names of the weights whose rows are the vocabulary."""
+def _vocabulary_weights(model: GPT) -> set[str]:
+    """Return the names of the weights with one row per token of the vocabulary."""
     return {
         f"{name}.weight"
         for name, module in model.named_modules()
@@ -150,36 +149,37 @@ def _tables(model: GPT) -> set[str]:
     }
 
 
-def foreign_name(name: str, config: ModelConfig) -> str:
-    """A parameter's name in the folder, without the prefix `transformer.`."""
+def hf_name(name: str, config: ModelConfig) -> str:
+    """Return the name of a parameter in the folder, without the prefix `transformer.`."""
     if config.architecture != "gpt2":
         return name
-    return ".".join(PARTS.get(part, part) for part in name.split("."))
+    return ".".join(HF_NAMES.get(part, part) for part in name.split("."))
 
 
-def is_transposed(foreign: str) -> bool:
-    return foreign.endswith(TRANSPOSED)
+def is_transposed(hf_key: str) -> bool:
+    return hf_key.endswith(TRANSPOSED)
 
 
-class _Stored:
-    """A tensor in an open file."""
+class _StoredTensor:
+    """A tensor in an open safetensors file."""
 
     def __init__(self, file: Any, key: str, path: Path) -> None:
         self.file, self.key, self.path = file, key, path
 
     def tensor(self) -> Tensor:
+        """Read the tensor."""
         tensor: Tensor = self.file.get_tensor(self.key)
         return tensor
 
-    def form(self) -> tuple[list[int], str]:
-        """Its shape and element type, without reading it."""
+    def shape_and_type(self) -> tuple[list[int], str]:
+        """Return shape and element type without reading the tensor."""
         part = self.file.get_slice(self.key)
         return part.get_shape(), part.get_dtype()
 
 
-def _open(folder: Path, stack: ExitStack) -> dict[str, _Stored]:
-    """Every tensor in the folder's files by its name without prefix, the buffers left out. Raises CheckpointError."""
-    stored: dict[str, _Stored] = {}
+def _open(folder: Path, stack: ExitStack) -> dict[str, _StoredTensor]:
+    """Return all tensors of the folder by name without prefix, except buffers. Raise CheckpointError."""
+    stored: dict[str, _StoredTensor] = {}
     for path in _files(folder):
         try:
             file = stack.enter_context(safe_open(path, framework="pt"))
@@ -189,12 +189,12 @@ def _open(folder: Path, stack: ExitStack) -> dict[str, _Stored]:
         for key in keys:
             name = key.removeprefix("transformer.")
             if not name.endswith(BUFFERS):
-                stored[name] = _Stored(file, key, path)
+                stored[name] = _StoredTensor(file, key, path)
     return stored
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The safetensors files that hold the model. Raises CheckpointError."""
+    """Yield the safetensors files of the model. Raise CheckpointError if there are none."""
     if (folder / WEIGHTS).is_file():
         yield folder / WEIGHTS
     elif (folder / INDEX).is_file():
@@ -203,29 +203,29 @@ def _files(folder: Path) -> Iterator[Path]:
             raise CheckpointError("has no weight_map", where=str(folder / INDEX))
         for name in sorted({str(shard) for shard in shards.values()}):
             if Path(name).name != name or not (folder / name).is_file():
-                raise CheckpointError(f"names a file that is not there: {name}", where=str(folder / INDEX))
+                raise CheckpointError(f"refers to a missing file: {name}", where=str(folder / INDEX))
             yield folder / name
     elif pickles := sorted(path.name for path in folder.glob("*.bin")):
         raise CheckpointError(
-            f"holds its weights as {pickles[0]}, a pickle, which can run code and is never opened",
+            f"has its weights in {pickles[0]}, a pickle; pickles can run code and are not opened",
             where=str(folder),
-            do=f"Where you trust it, transformers' from_pretrained and save_pretrained make a {WEIGHTS} of it",
+            do=f"If you trust it, convert it to {WEIGHTS} with from_pretrained and save_pretrained of transformers",
         )
     else:
         raise CheckpointError(f"has no {WEIGHTS}", where=str(folder))
 
 
-def _check_names(stored: dict[str, _Stored], wanted: set[str], folder: Path) -> None:
+def _check_names(stored: dict[str, _StoredTensor], wanted: set[str], folder: Path) -> None:
     for name in sorted(wanted - stored.keys()):
-        raise CheckpointError(f"does not fit its {CONFIG}: the tensor {name} is missing", where=str(folder))
+        raise CheckpointError(f"does not match its {CONFIG}: the tensor {name} is missing", where=str(folder))
     for name in sorted(stored.keys() - wanted - {HEAD}):
         raise CheckpointError(
             f"holds the tensor {stored[name].key}, which a GPT with this {CONFIG} has not", where=str(stored[name].path)
         )
 
 
-def _check_form(stored: _Stored, name: str, expected: list[int], folder: Path) -> None:
-    shape, kind = stored.form()
+def _check_shape(stored: _StoredTensor, name: str, expected: list[int], folder: Path) -> None:
+    shape, kind = stored.shape_and_type()
     if shape != expected:
         raise CheckpointError(
             f"does not fit its {CONFIG}: {name} is {tuple(shape)} where {tuple(expected)} is needed",
@@ -237,46 +237,46 @@ def _check_form(stored: _Stored, name: str, expected: list[int], folder: Path) -
         )
 
 
-def _check_head(stored: dict[str, _Stored], places: dict[str, str], config: ModelConfig) -> None:
-    """A head that is stored all the same must be the embedding."""
+def _check_head(stored: dict[str, _StoredTensor], places: dict[str, str], config: ModelConfig) -> None:
+    """Raise CheckpointError if a head is stored that differs from the embedding."""
     if HEAD not in stored or HEAD in places:
         return
     head = stored[HEAD]
-    if not torch.equal(head.tensor(), stored[foreign_name("embedding.weight", config)].tensor()):
+    if not torch.equal(head.tensor(), stored[hf_name("embedding.weight", config)].tensor()):
         raise CheckpointError(
-            f"holds a {HEAD} that differs from the embedding: its head is not tied, and GPT-2's is",
+            f"has a {HEAD} that differs from the embedding; only tied heads are supported",
             where=str(head.path),
         )
 
 
 def write_model(model: GPT, config: Config, end_of_text: int, folder: Path) -> None:
-    """Write config.json, generation_config.json and model.safetensors into `folder`. Raises OSError.
+    """Write config.json, generation_config.json and model.safetensors into `folder`. Raise OSError if that fails.
 
-    The vocabulary's padding is left out. `model` is used up: its weights are turned one at a time.
+    The padding of the vocabulary is dropped. The model cannot be used afterwards: its weights are transposed in place.
     """
-    tables = _tables(model)
+    tables = _vocabulary_weights(model)
     tensors: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
-        foreign = foreign_name(name, config.model)
+        hf_key = hf_name(name, config.model)
         tensor = parameter.detach()
         if name in tables:
             tensor = tensor[: model.vocab_size]
-        if is_transposed(foreign):
+        if is_transposed(hf_key):
             tensor = tensor.T.contiguous()
-            parameter.data = tensor  # frees what it was
-        tensors[f"transformer.{foreign}" if is_gpt2(config) else foreign] = tensor
-    about = _gpt2_config(config, model.vocab_size, end_of_text) if is_gpt2(config) else _own_config(config, model)
-    _write_json(about, folder / CONFIG)
+            parameter.data = tensor  # frees the original
+        tensors[f"transformer.{hf_key}" if is_gpt2(config) else hf_key] = tensor
+    settings = _gpt2_config(config, model.vocab_size, end_of_text) if is_gpt2(config) else _own_config(config, model)
+    _write_json(settings, folder / CONFIG)
     if is_gpt2(config):
         _write_json({"bos_token_id": end_of_text, "eos_token_id": end_of_text}, folder / GENERATION_CONFIG)
     try:
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    except SafetensorError as error:  # safetensors wraps the operating system's error
+    except SafetensorError as error:  # safetensors wraps OSError
         raise OSError(str(error)) from None
 
 
 def is_gpt2(config: Config) -> bool:
-    """Whether transformers has this architecture."""
+    """Whether transformers supports this architecture."""
     return config.model.architecture == "gpt2"
 
 
@@ -306,7 +306,7 @@ def _gpt2_config(config: Config, vocab_size: int, end_of_text: int) -> dict[str,
 def _own_config(config: Config, model: GPT) -> dict[str, Any]:
     asked = to_dict(config)
     return {
-        "model_type": OURS,
+        "model_type": OWN_MODEL_TYPE,
         "vocab_size": model.vocab_size,
         "preset": asked["preset"],
         "model": asked["model"],

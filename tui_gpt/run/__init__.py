@@ -1,1 +1,1 @@
-"""A run's life: its folder, messages, supervisor and commands. No torch here."""
+"""Runs as folders and processes: run folder, messages, commands, supervisor. This package does not import torch."""

@@ -1,8 +1,8 @@
-"""The run folder: the truth about a run, and the one module that knows its paths.
+"""The run folder: the source of truth about a run. Only this module knows its paths.
 
-Alive means locked: the supervisor holds `flock` on `run.lock` and the trainer inherits it, so no reused pid, clock jump
-or suspended laptop can fool a reader. A state that is not final with a free lock reads as "crashed", which is never
-written. A run on another host (a shared file system) is said to be there, never crashed.
+A run is live while it is locked: the supervisor holds `flock` on `run.lock` and the trainer inherits it, so reused
+pids, clock changes and suspended machines do not matter. A run whose state is not final while its lock is free has
+crashed; this state is derived, never written. A run of another host, on a shared file system, is `elsewhere`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 
 from tui_gpt.config import Config, PartialConfig, build, read_toml, to_toml
 from tui_gpt.errors import RunError, reason
-from tui_gpt.run.journal import read_journal
+from tui_gpt.run.jsonl import read_jsonl
 from tui_gpt.run.messages import (
     FINAL_STATES,
     SCHEMA_VERSION,
@@ -40,7 +40,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 class RunFolder:
-    """The paths of one run and what can be read from them."""
+    """The paths of a run, and readers of its files."""
 
     def __init__(self, path: Path) -> None:
         self.path = path = path.absolute()
@@ -55,44 +55,51 @@ class RunFolder:
         self.log = path / "trainer.log"
         self.lock = path / "run.lock"
         self.note = path / "note.txt"
+        self.tags = path / "tags.txt"
         self.checkpoints = path / "checkpoints"
 
     @property
     def id(self) -> str:
+        """The name of the folder, which identifies the run."""
         return self.path.name
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
 
     def read_asked(self) -> PartialConfig:
+        """Return the settings in config.toml, without defaults."""
         return read_toml(self.config)
 
     def read_config(self) -> Config:
-        """The run's config. Raises ConfigError naming the file."""
+        """Return the config of the run. Raise ConfigError if it is invalid."""
         return build(self.read_asked(), str(self.config))
 
     def read_status(self) -> Status | None:
-        """None before the supervisor's first word. Raises RunError for one from a newer version."""
+        """Return the status, or None before the supervisor has written it. Raise RunError if it cannot be read."""
         return _read(self.status, Status)
 
     def read_info(self) -> RunInfo | None:
-        """None before the first step. Raises RunError for a run from a newer version."""
+        """Return run.json, or None before the first step. Raise RunError if a newer version wrote it."""
         return _read(self.info, RunInfo, check=_check_version)
 
     def read_metrics(self) -> list[Metrics]:
-        return read_journal(self.metrics, Metrics)
+        """Return the lines of metrics.jsonl."""
+        return read_jsonl(self.metrics, Metrics)
 
     def read_evals(self) -> list[Eval]:
-        return read_journal(self.evals, Eval)
+        """Return the lines of evals.jsonl."""
+        return read_jsonl(self.evals, Eval)
 
     def read_samples(self) -> list[Sample]:
-        return read_journal(self.samples, Sample)
+        """Return the lines of samples.jsonl."""
+        return read_jsonl(self.samples, Sample)
 
     def read_events(self) -> list[Event]:
-        return read_journal(self.events, Event)
+        """Return the lines of events.jsonl."""
+        return read_jsonl(self.events, Event)
 
     def is_locked(self) -> bool:
-        """Whether a supervisor or trainer of this run is alive (on this host, or on any where flock is shared)."""
+        """Whether a supervisor or trainer of this run is alive, on this host or any other that shares flock."""
         try:
             fd = os.open(self.lock, os.O_RDONLY)
         except OSError:
@@ -107,7 +114,7 @@ class RunFolder:
             os.close(fd)
 
     def state(self, status: Status | None = None) -> str:
-        """One of the states, `crashed`, or `elsewhere` for a run that another host drives."""
+        """Return the state of the run: one of `State`, `crashed`, or `elsewhere` if it is on another host."""
         status = status or self.read_status()
         if status is None:
             return "starting" if self.is_locked() else "crashed"
@@ -120,6 +127,7 @@ class RunFolder:
         return "crashed"
 
     def size_bytes(self) -> int:
+        """Return the size of all files of the run."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
 
@@ -129,7 +137,7 @@ def _check_version(raw: dict[str, Any], path: Path) -> None:
         raise RunError(
             f"was written by a newer gpt-tui (run format {version}, this one reads {SCHEMA_VERSION})",
             where=str(path.parent),
-            do="Upgrade gpt-tui to open this run",
+            do="Upgrade gpt-tui",
         )
 
 
@@ -149,25 +157,25 @@ def _read(path: Path, kind: type[S], check: Callable[[dict[str, Any], Path], Non
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` with `data`; a reader sees the old file or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.tmp")  # one writer per file, so one name will do
+    """Replace the contents of `path` atomically: a reader sees either the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp")  # no conflict: each file has one writer
     temporary.write_bytes(data)
     temporary.replace(path)
 
 
-def check_name(name: str, what: str = "run name") -> str:
-    """`name`, if it is safe as a folder's name. Raises RunError otherwise."""
+def validate_name(name: str, what: str = "run name") -> str:
+    """Return `name` if it is valid as the name of a folder. Raise RunError otherwise."""
     if not NAME.fullmatch(name):
         raise RunError(
-            f"{name!r} cannot be a {what}",
+            f"{name!r} is not a valid {what}",
             do="Use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit",
         )
     return name
 
 
 def create(runs: Path, name: str, asked: PartialConfig) -> RunFolder:
-    """A new folder `<date>-<time>-<name>` under `runs` with the config as asked. Raises RunError."""
-    check_name(name)
+    """Create the folder `<date>-<time>-<name>` under `runs` with its config.toml. Raise RunError if that fails."""
+    validate_name(name)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     try:
         runs.mkdir(parents=True, exist_ok=True)
@@ -183,31 +191,31 @@ def create(runs: Path, name: str, asked: PartialConfig) -> RunFolder:
         folder.config.write_text(to_toml(asked), "utf-8")
     except OSError as error:
         raise RunError(
-            f"no run can be created here: {reason(error)}", where=str(runs), do="Choose another place with --workspace"
+            f"cannot create a run: {reason(error)}", where=str(runs), do="Choose another folder with --workspace"
         ) from None
     return folder
 
 
-def runs_in(runs: Path) -> list[RunFolder]:
-    """Every run under `runs`, oldest first."""
+def list_runs(runs: Path) -> list[RunFolder]:
+    """Return all runs under `runs`, oldest first."""
     if not runs.is_dir():
         return []
     found = (RunFolder(path) for path in runs.iterdir() if path.is_dir() and not path.name.startswith("."))
     return sorted((folder for folder in found if folder.config.exists()), key=lambda folder: folder.id)
 
 
-def cards_in_use(runs: Path, besides: str = "") -> set[str]:
-    """UUIDs of the GPUs that live runs compute on, but for the run with the id `besides`."""
-    statuses = [folder.read_status() for folder in runs_in(runs) if folder.id != besides and folder.is_locked()]
+def gpus_in_use(runs: Path, besides: str = "") -> set[str]:
+    """Return the UUIDs of the GPUs that live runs use. besides: the id of a run to ignore."""
+    statuses = [folder.read_status() for folder in list_runs(runs) if folder.id != besides and folder.is_locked()]
     return {status.gpu_uuid for status in statuses if status and status.gpu_uuid}
 
 
 def find(runs: Path, reference: str) -> RunFolder:
-    """The run that `reference` means: a path, an id, or any part of one id. Raises RunError."""
+    """Return the run that `reference` names: a path, an id, or a part of exactly one id. Raise RunError otherwise."""
     path = Path(reference).expanduser()
     if (path / "config.toml").is_file() and (path / "commands").is_dir():
         return RunFolder(path.resolve())
-    known = runs_in(runs)
+    known = list_runs(runs)
     matches = [folder for folder in known if folder.id == reference] or [
         folder for folder in known if reference and reference in folder.id
     ]
@@ -215,21 +223,21 @@ def find(runs: Path, reference: str) -> RunFolder:
         return matches[0]
     if matches:
         raise RunError(
-            f"{reference!r} fits {len(matches)} runs: {', '.join(folder.id for folder in matches[-4:])}",
+            f"{reference!r} matches {len(matches)} runs: {', '.join(folder.id for folder in matches[-4:])}",
             where=str(runs),
         )
-    raise RunError(f"no run is called {reference!r}", where=str(runs), do="`gpt-tui runs` lists those there are")
+    raise RunError(f"no run matches {reference!r}", where=str(runs), do="List the runs with `gpt-tui runs`")
 
 
 def rename(folder: RunFolder, name: str) -> RunFolder:
-    """The run under a new name; its date and time stay. Raises RunError for a live run or a name that is taken."""
-    check_name(name)
+    """Rename a run, keeping its date and time, and return it. Raise RunError if it is live or the name is taken."""
+    validate_name(name)
     if folder.is_locked():
-        raise RunError("is live, and a live run keeps its name", where=folder.id, do=f"gpt-tui stop {folder.id}")
+        raise RunError("is live and cannot be renamed", where=folder.id, do=f"Stop it first: gpt-tui stop {folder.id}")
     stamp = re.match(r"\d{8}-\d{6}-", folder.id)
     target = folder.path.with_name((stamp.group() if stamp else "") + name)
     if target.exists():
-        raise RunError(f"{target.name} exists already", where=str(folder.path.parent))
+        raise RunError(f"{target.name} already exists", where=str(folder.path.parent))
     try:
         folder.path.rename(target)
     except OSError as error:
@@ -238,11 +246,11 @@ def rename(folder: RunFolder, name: str) -> RunFolder:
 
 
 def delete(folder: RunFolder) -> None:
-    """Remove a run and all it holds. Raises RunError for a live one."""
+    """Delete a run with all its files. Raise RunError if it is live."""
     if folder.is_locked():
-        raise RunError("is live", where=folder.id, do=f"Stop it first: gpt-tui stop {folder.id}")
+        raise RunError("is live and cannot be deleted", where=folder.id, do=f"Stop it first: gpt-tui stop {folder.id}")
     try:
-        folder.config.unlink(missing_ok=True)  # first what makes it a run, so that a half-deleted one is not listed
+        folder.config.unlink(missing_ok=True)  # first, so that a partly deleted run is not listed
         shutil.rmtree(folder.path)
     except OSError as error:
         raise RunError(f"cannot be deleted: {reason(error)}", where=str(folder.path)) from None

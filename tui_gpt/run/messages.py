@@ -1,8 +1,8 @@
-"""What is said about a run: one struct for each line of its journals, each message on its queues, and its status.
+"""Message types of a run: lines of its JSONL files, messages between its processes, and its status.
 
-The same structs feed the JSONL files, the queues between supervisor and trainer, and the screens, so that a field has
+The JSONL files, the queues between supervisor and trainer, and the screens use the same structs, so that a field has
 one name everywhere. Losses and norms are `float | None`: JSON has no NaN, so a value that is not finite is written as
-null with `non_finite` saying which it was.
+null, and `non_finite` says which it was.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ CommandName = Literal["pause", "resume", "checkpoint", "sample", "stop"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    pass
+    """Base class of all messages."""
 
 
 def new_id() -> str:
-    """An id that sorts by the time it was made."""
-    from ulid import ULID  # 10 ms to import, for those that only read
+    """Return a new id; ids sort by the time of creation."""
+    from ulid import ULID  # takes 10 ms to import, and readers do not need it
 
     return str(ULID())
 
 
 def finite(value: float) -> tuple[float | None, NonFinite | None]:
-    """`value` and None, or None and what it was instead of a number."""
+    """Return `(value, None)`, or `(None, "nan" or "inf")` if `value` is not finite."""
     if math.isfinite(value):
         return value, None
     return None, "nan" if math.isnan(value) else "inf"
 
 
-# ── the journals ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── JSONL files ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Metrics(Message, frozen=True):
-    """A line of metrics.jsonl: one optimiser step. Loss in nats per token, before the step's update."""
+    """A line of metrics.jsonl: one optimizer step. The loss is in nats per token, before the update."""
 
     step: int
     tokens: int
@@ -52,18 +52,18 @@ class Metrics(Message, frozen=True):
     learning_rate: float
     grad_norm: float | None
     tokens_per_second: float
-    elapsed_seconds: float  # training time, without pauses, over all starts
+    elapsed_seconds: float  # training time over all starts, without pauses
     data_wait_seconds: float = 0.0
     memory_bytes: int = 0
     mfu: float | None = None
-    flops: float = 0.0  # floating-point operations of the run so far, by the closed form
+    flops: float = 0.0  # of the run so far, by the closed form
     grad_norms: dict[str, float | None] = {}  # by block, before clipping; every `training.norms_every` steps
-    update_norms: dict[str, float | None] = {}  # by block: how far the weights moved
+    update_norms: dict[str, float | None] = {}  # by block, of the change of the weights
     non_finite: NonFinite | None = None
 
 
 class Eval(Message, frozen=True):
-    """A line of evals.jsonl. `tokens`: validation tokens scored; `whole`: whether that is the whole split."""
+    """A line of evals.jsonl. tokens: validation tokens scored. whole: these are the whole split."""
 
     step: int
     val_loss: float | None  # nats per token
@@ -77,7 +77,7 @@ class Eval(Message, frozen=True):
 
 
 class Sample(Message, frozen=True):
-    """A line of samples.jsonl: what the model wrote after `prompt`."""
+    """A line of samples.jsonl: the text that the model generated after `prompt`."""
 
     step: int
     prompt: str
@@ -88,7 +88,7 @@ class Sample(Message, frozen=True):
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
-    ended: bool = False  # the model wrote end of text by itself
+    ended: bool = False  # by an end-of-text token
 
 
 class Event(Message, frozen=True):
@@ -99,32 +99,32 @@ class Event(Message, frozen=True):
     message: str
     level: Literal["info", "warning", "error"] = "info"
     step: int | None = None
-    command_id: str = ""  # of an ack
+    command_id: str = ""  # of the command that this event acknowledges
     command: str = ""
     ok: bool = True
     data: dict[str, Any] = {}
 
 
 class Rewound(Message, frozen=True):
-    """A line of any of the trainer's journals: readers drop points beyond this step."""
+    """A line of metrics, evals or samples: readers drop earlier lines after step `rewound_to`."""
 
     rewound_to: int
 
 
-# ── the wire ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── supervisor and trainer ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Command(Message, frozen=True):
-    """What a viewer or a shell asks of a run: a file in `commands/`, then a message down the queue."""
+    """A command of a viewer or shell to a run: a file in `commands/`, then a message to the trainer."""
 
     name: CommandName
     id: str = msgspec.field(default_factory=new_id)
     sender: str = ""  # "cli", "workbench", "signal"
-    now: bool = False  # stop only: end without saving
+    now: bool = False  # stop only: without saving
 
 
 class Ack(Message, frozen=True):
-    """The trainer's answer to a command: what was done, or why not."""
+    """The trainer's acknowledgement of a command: what was done, or why not."""
 
     command_id: str
     command: str
@@ -134,10 +134,10 @@ class Ack(Message, frozen=True):
 
 
 class Progress(Message, frozen=True):
-    """Where the trainer is. May be dropped: the journals are the record."""
+    """Progress of the trainer. May be dropped: the files are the record."""
 
     state: State
-    phase: str  # what it is doing: "preparing the corpus", "training", "evaluating", "saving" …
+    phase: str  # "preparing the corpus", "training", "evaluating", "saving" …
     step: int = 0
     total_steps: int | None = None
     tokens: int = 0
@@ -147,11 +147,11 @@ class Progress(Message, frozen=True):
     elapsed_seconds: float = 0.0
     eta_seconds: float | None = None
     memory_bytes: int = 0
-    fraction: float | None = None  # of the phase, where it is known
+    fraction: float | None = None  # of the phase, if known
 
 
 class Notice(Message, frozen=True):
-    """Something that belongs in events.jsonl."""
+    """An event of the trainer, for events.jsonl."""
 
     kind: str
     message: str
@@ -161,7 +161,7 @@ class Notice(Message, frozen=True):
 
 
 class Failure(Message, frozen=True):
-    """Why a run failed: the user's mistake (where, do) or what ended the process."""
+    """Why a run failed: a user error (what, where, do), or how the process ended."""
 
     what: str
     where: str = ""
@@ -172,6 +172,7 @@ class Failure(Message, frozen=True):
 
     @classmethod
     def of(cls, error: UserError) -> Failure:
+        """Return the failure that describes `error`."""
         return cls(what=error.what, where=error.where, do=error.do)
 
     def __str__(self) -> str:
@@ -180,7 +181,7 @@ class Failure(Message, frozen=True):
 
 
 class Ended(Message, frozen=True):
-    """The trainer's last word."""
+    """The last message of the trainer: how the run ended."""
 
     state: Literal["finished", "stopped", "failed"]
     message: str
@@ -189,11 +190,11 @@ class Ended(Message, frozen=True):
     failure: Failure | None = None
 
 
-# ── the files that are replaced whole ───────────────────────────────────────────────────────────────────────────────
+# ── status.json and run.json ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Status(Message, frozen=True, omit_defaults=False):
-    """status.json: where the run is now, replaced atomically by its supervisor."""
+    """status.json: the current state of the run, replaced atomically by its supervisor."""
 
     state: State
     phase: str = ""
@@ -216,13 +217,13 @@ class Status(Message, frozen=True, omit_defaults=False):
     device: str = ""
     gpu_uuid: str = ""
     stop_at: int | None = None
-    message: str = ""  # how it ended
+    message: str = ""  # how the run ended
     by_signal: bool = False
     failure: Failure | None = None
 
 
 class CorpusInfo(Message, frozen=True):
-    """What a run was trained on."""
+    """The corpus that a run is trained on."""
 
     name: str
     digest: str
@@ -231,12 +232,12 @@ class CorpusInfo(Message, frozen=True):
     documents: int
     train_tokens: int
     val_tokens: int
-    floor_loss: float | None = None  # nats per validation token, where the text's entropy is known
+    floor_loss: float | None = None  # nats per validation token, if the entropy of the text is known
     floor_note: str = ""
 
 
 class RunInfo(Message, frozen=True, omit_defaults=False):
-    """run.json: what a run is, written once before its first step."""
+    """run.json: facts about the run, written once before its first step."""
 
     schema_version: int = SCHEMA_VERSION
     created: float = 0.0  # Unix seconds
@@ -253,11 +254,11 @@ class RunInfo(Message, frozen=True, omit_defaults=False):
     git: str = ""
 
 
-# ── the sampler process ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── sampler process ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Generate(Message, frozen=True):
-    """Ask a sampler to continue `prompt`. `checkpoint`: a checkpoint's folder, or a run's for its newest."""
+    """Request to continue `prompt`. checkpoint: folder of a checkpoint, or of a run for its newest one."""
 
     id: str
     checkpoint: str
@@ -268,22 +269,22 @@ class Generate(Message, frozen=True):
     top_p: float = 1.0
     min_p: float = 0.0
     seed: int = 0
-    ignore_end: bool = False  # go on past end of text
+    ignore_end: bool = False  # continue after end of text
     device: str = "auto"  # auto, cpu, cuda, mps
 
 
 class Cancel(Message, frozen=True):
-    """Ask a sampler to end the generation `id`, which then answers `Generated`."""
+    """Request to end the generation `id`, which is then answered by `Generated`."""
 
     id: str
 
 
 class Unload(Message, frozen=True):
-    """Ask a sampler to forget its model and free the memory."""
+    """Request to unload the model and free its memory."""
 
 
 class Loaded(Message, frozen=True):
-    """A sampler's word that a checkpoint is ready: what it is and where it computes."""
+    """A checkpoint is loaded for the generation `id`."""
 
     id: str
     checkpoint: str
@@ -293,7 +294,7 @@ class Loaded(Message, frozen=True):
 
 
 class Chunk(Message, frozen=True):
-    """A piece of what the model writes, whole characters only."""
+    """A piece of generated text, which never ends within a character."""
 
     id: str
     text: str
@@ -305,14 +306,14 @@ class Generated(Message, frozen=True):
     id: str
     tokens: int
     seconds: float
-    ended: bool  # the model wrote end of text
+    ended: bool  # by an end-of-text token
     cancelled: bool = False
 
 
-class Exchanged(Message, frozen=True):
-    """A model was imported or exported: the folder that was made, and the checkpoint on our side.
+class ConversionResult(Message, frozen=True):
+    """Result of an import or export: the folder that was created, and the checkpoint.
 
-    format: of the folder, `gpt2` where transformers reads it, else `gpt-tui`.
+    format: of the folder: `gpt2` if transformers can read it, else `gpt-tui`.
     """
 
     path: str
@@ -322,10 +323,10 @@ class Exchanged(Message, frozen=True):
     format: str
 
 
-class Measured(Message, frozen=True, omit_defaults=False):
-    """What was measured: which model on which machine. Shares are of the time, 0 to 1.
+class MeasurementContext(Message, frozen=True, omit_defaults=False):
+    """The model and machine of a measurement. Shares are fractions of the time, 0 to 1.
 
-    notes: what is not as the config asked, or as one would expect, and why.
+    notes: settings that differ from the config or from what is usual, and why.
     """
 
     device: str
@@ -339,17 +340,17 @@ class Measured(Message, frozen=True, omit_defaults=False):
     notes: tuple[str, ...]
 
 
-class Bench(Measured, frozen=True, omit_defaults=False):
-    """How fast a run would go: the real engine on its corpus.
+class BenchmarkResult(MeasurementContext, frozen=True, omit_defaults=False):
+    """Result of `gpt-tui bench`: the speed of a run, measured with its engine and corpus.
 
-    peak_source: what mfu is measured against. doubling_gain: tokens a second at twice the micro-batch against those at
-    one, None where that was not measured. What could not be measured is None, and a note says why.
+    peak_source: source of the peak FLOP/s for mfu. doubling_gain: tokens per second at twice the micro-batch relative
+    to the configured one. Values that could not be measured are None, and a note says why.
     """
 
     micro_batch_size: int
     accumulation_steps: int
     tokens_per_step: int
-    steps: int  # measured, after a warm-up
+    steps: int  # measured, after a warmup
     tokens_per_second: float  # of the median step
     step_p5_ms: float
     step_p50_ms: float
@@ -358,48 +359,48 @@ class Bench(Measured, frozen=True, omit_defaults=False):
     peak_flops_per_second: float
     peak_source: str
     memory_peak_bytes: int
-    memory_limit_bytes: int  # what the process could have
+    memory_limit_bytes: int  # available to the process
     data_wait_share: float
     optimizer_share: float
-    checkpoint_stall_ms: float  # what the steps wait for: the copy to host memory
-    checkpoint_write_ms: float | None  # meanwhile, in a thread
+    checkpoint_stall_ms: float  # the copy to host memory, for which steps wait
+    checkpoint_write_ms: float | None  # in a background thread
     checkpoint_bytes: int
     generation_tokens_per_second: float  # one text at a time
     doubling_gain: float | None
     verdict: str
 
 
-class BatchTried(Message, frozen=True, omit_defaults=False):
-    """A micro-batch size, and what a step of it costs; None where it did not fit."""
+class BatchSizeTrial(Message, frozen=True, omit_defaults=False):
+    """A micro-batch size that was tried, with its cost; None if it did not fit."""
 
     micro_batch_size: int
-    accumulation_steps: int  # with which the step keeps its sequences, where it divides them
+    accumulation_steps: int  # that keep the sequences of a step, if they divide evenly
     fits: bool
     pass_ms: float | None = None  # one micro-batch, forward and backward
     tokens_per_second: float | None = None
     memory_peak_bytes: int | None = None
 
 
-class BatchSearch(Measured, frozen=True, omit_defaults=False):
-    """The micro-batch sizes tried, smallest first, what ended the search, and the fastest of them.
+class BatchSizeSearchResult(MeasurementContext, frozen=True, omit_defaults=False):
+    """Result of a batch size search: the sizes tried, smallest first, why it ended, and the recommended size.
 
-    `overrides` set that one; `overrides_keeping_step` the fastest of those with which a step has the tokens that the
-    config gives it.
+    overrides: settings of the recommended size. overrides_keeping_step: settings of the fastest size with which a step
+    has as many tokens as configured.
     """
 
-    sizes: tuple[BatchTried, ...]
+    sizes: tuple[BatchSizeTrial, ...]
     largest_micro_batch_size: int
     ended_by: Literal["memory", "memory budget", "time", "bound"]
     reason: str
     recommended_micro_batch_size: int
     recommended_accumulation_steps: int
     overrides: str
-    tokens_per_step: int  # with them
+    tokens_per_step: int  # with `overrides`
     overrides_keeping_step: str
 
 
-class Refused(Message, frozen=True):
-    """What was asked cannot be done, and why."""
+class RequestFailed(Message, frozen=True):
+    """A request failed, and why."""
 
     id: str
     failure: Failure

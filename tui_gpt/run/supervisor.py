@@ -1,8 +1,8 @@
-"""One live run's keeper: holds its lock, starts its trainer, passes commands down and writes what comes back.
+"""The supervisor of a live run: holds the run's lock, starts the trainer, forwards commands, writes status and events.
 
-It never imports torch. It is the only writer of status.json and events.jsonl. When the trainer dies it records how;
-when it is killed itself, the trainer sees the channel close, saves a full checkpoint and ends. Started by `launch.py`
-as `python -m tui_gpt.run.supervisor FOLDER REQUEST` in a session of its own, so it outlives every terminal.
+It does not import torch, and is the only writer of status.json and events.jsonl. When the trainer dies, it records how.
+When the supervisor is killed, the trainer notices, saves a full checkpoint and exits. `launch.py` starts it as
+`python -m tui_gpt.run.supervisor FOLDER REQUEST` in its own session, so that it outlives the terminal.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import msgspec
 from tui_gpt import hardware
 from tui_gpt.config import build, flatten_keys, set_key, to_toml
 from tui_gpt.errors import RunError, UserError
-from tui_gpt.run import commands
-from tui_gpt.run.folder import RunFolder, cards_in_use, write_atomically
-from tui_gpt.run.journal import JournalWriter
+from tui_gpt.run import command_files
+from tui_gpt.run.child_process import spawn
+from tui_gpt.run.folder import RunFolder, gpus_in_use, write_atomically
+from tui_gpt.run.jsonl import JsonlWriter
 from tui_gpt.run.messages import (
     FINAL_STATES,
     Ack,
@@ -36,34 +37,33 @@ from tui_gpt.run.messages import (
     Progress,
     Status,
 )
-from tui_gpt.run.process import spawn
 
-TRAINER = "tui_gpt.training.main:run_trainer"
+TRAINER = "tui_gpt.training.trainer_process:run_trainer"
 SCAN_SECONDS = 0.1
 HEARTBEAT_SECONDS = 1.0
-LOCK_PATIENCE_SECONDS = 3.0
+LOCK_TIMEOUT_SECONDS = 3.0
 STOP_NOW_SECONDS = 10.0
 LOG_TAIL_LINES = 12
 
 
 class StartRequest(Message, frozen=True):
-    """What this one start was asked, beyond the config."""
+    """Parameters of one start of a run, besides the config."""
 
     corpus_dir: str
     resume: bool = False
-    changes: dict[str, Any] = {}  # config keys that a resume sets anew
+    changes: dict[str, Any] = {}  # config keys to change when resuming
     stop_at: int | None = None
     trainer: str = TRAINER
 
 
 def take_lock(folder: RunFolder) -> int:
-    """The descriptor that holds the run's lock. Raises RunError when another holds it.
+    """Lock the run and return the file descriptor of the lock. Raise RunError if another process holds it.
 
-    A reader that tests the lock holds it for microseconds, and a stopped run's trainer for a moment after its last
-    word: hence the patience.
+    Retries for some seconds: a reader that tests the lock holds it for microseconds, and the trainer of a stopped run
+    for a moment after its last message.
     """
     fd = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o644)
-    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,12 +71,12 @@ def take_lock(folder: RunFolder) -> int:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 os.close(fd)
-                raise RunError("is already live", where=folder.id, do=f"gpt-tui attach {folder.id}") from None
+                raise RunError("is already live", where=folder.id, do=f"Run gpt-tui attach {folder.id}") from None
             time.sleep(0.02)
 
 
 class Supervisor:
-    """The life of one start of a run, from lock to last word."""
+    """Supervises one start of a run, from taking the lock to the final status."""
 
     def __init__(self, folder: RunFolder, request: StartRequest) -> None:
         self.folder, self.request = folder, request
@@ -84,7 +84,7 @@ class Supervisor:
         self.ended: Ended | None = None
         self.signalled = False
         self.kill_at: float | None = None
-        self.dirty = False
+        self.status_changed = False
         self.status = Status(
             state="starting",
             phase="starting",
@@ -96,14 +96,15 @@ class Supervisor:
         )
 
     def run(self) -> None:
+        """Start the trainer and supervise it until it ends."""
         lock = take_lock(self.folder)
-        self.events = JournalWriter(self.folder.events)
+        self.events = JsonlWriter(self.folder.events)
         for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(sig, self._on_signal)
         try:
-            self._refuse_leftovers()
+            self._reject_stale_commands()
             gpu = self._prepare()
-            self._publish()
+            self._write_status()
             self.process, self.channel = spawn(
                 self.request.trainer,
                 str(self.folder.path),
@@ -115,45 +116,45 @@ class Supervisor:
             verb = "resumed" if self.request.resume else "started"
             where = f" on {gpu.name} {gpu.uuid}" if gpu else ""
             self._event(verb, f"{verb}{where}", data={"changes": self.request.changes} if self.request.changes else {})
-            while self._turn():
+            while self._poll():
                 pass
             self.process.join()
-            self._conclude()
+            self._record_exit()
         except UserError as error:
             failure = Failure.of(error)
             self._finish("failed", str(error), failure)
 
-    # ── one turn ────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── main loop ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _turn(self) -> bool:
-        """Pass on what there is to pass on; False once the trainer is gone."""
+    def _poll(self) -> bool:
+        """Handle messages of the trainer and forward commands to it. Return False once the trainer is gone."""
         try:
             message = self.channel.receive(SCAN_SECONDS)
             while message is not None:
-                self._hear(message)
+                self._handle_message(message)
                 message = self.channel.receive()
         except EOFError:
             return False
-        for item in commands.take(self.folder):
-            self._pass_on(item)
+        for item in command_files.receive(self.folder):
+            self._forward(item)
         if self.signalled:
             self.signalled = False
-            self._pass_on(Command(name="stop", sender="signal"))
+            self._forward(Command(name="stop", sender="signal"))
         if self.kill_at is not None and time.monotonic() > self.kill_at:
             self.kill_at = None
             self.process.kill()
-        if self.dirty or time.time() - self.status.heartbeat > HEARTBEAT_SECONDS:
-            self._publish()
+        if self.status_changed or time.time() - self.status.heartbeat > HEARTBEAT_SECONDS:
+            self._write_status()
         return True
 
-    def _hear(self, message: Message) -> None:
+    def _handle_message(self, message: Message) -> None:
         match message:
             case Progress():
                 self._update(**msgspec.structs.asdict(message))
             case Ack():
                 self.pending.pop(message.command_id, None)
-                if self.dirty:
-                    self._publish()  # whoever reads the answer finds the state that it speaks of
+                if self.status_changed:
+                    self._write_status()  # first, so that a reader of the acknowledgement finds the new state
                 self._event(
                     "ack",
                     message.message,
@@ -168,9 +169,9 @@ class Supervisor:
             case Ended():
                 self.ended = message
 
-    def _pass_on(self, item: Command | str) -> None:
+    def _forward(self, item: Command | str) -> None:
         if isinstance(item, str):
-            self._event("refused", f"{item} in commands/ is not a command", level="warning", ok=False)
+            self._event("refused", f"commands/{item} is not a valid command and was ignored", level="warning", ok=False)
             return
         self.pending[item.id] = item
         self.channel.send(item)
@@ -179,10 +180,10 @@ class Supervisor:
             if item.now:
                 self.kill_at = time.monotonic() + STOP_NOW_SECONDS
 
-    # ── beginning and end ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── start and end ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _prepare(self) -> hardware.Gpu | None:
-        """Carry out a resume's changes to the config, and choose the card. Raises UserError."""
+        """Apply the config changes of a resume, and choose the GPU. Raise UserError if either is not possible."""
         asked = self.folder.read_asked()
         if self.request.changes:
             for key, value in self.request.changes.items():
@@ -190,22 +191,20 @@ class Supervisor:
             build(asked, str(self.folder.config))
             write_atomically(self.folder.config, to_toml(asked).encode())
         device = str(flatten_keys(asked).get("training.device", "auto"))
-        gpu = hardware.choose_gpu(
-            device, hardware.gpus(), cards_in_use(self.folder.path.parent, besides=self.folder.id)
-        )
+        gpu = hardware.choose_gpu(device, hardware.gpus(), gpus_in_use(self.folder.path.parent, besides=self.folder.id))
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
             self._update(gpu_uuid=gpu.uuid, device=gpu.name)
         return gpu
 
-    def _refuse_leftovers(self) -> None:
-        """Commands left while nobody was there are answered, not obeyed: they were meant for another moment."""
-        for item in commands.take(self.folder):
+    def _reject_stale_commands(self) -> None:
+        """Reject commands that were sent while the run was not live."""
+        for item in command_files.receive(self.folder):
             if isinstance(item, Command):
-                self._answer(item, "came while the run was not live")
+                self._reject(item, "rejected: the run was not live when this command was sent")
 
-    def _conclude(self) -> None:
-        """Record how the trainer ended, and answer what it no longer could."""
+    def _record_exit(self) -> None:
+        """Record how the trainer ended, and acknowledge the commands that are still pending."""
         code = self.process.exitcode or 0
         if self.ended is not None:
             self._update(by_signal=self.ended.by_signal, step=self.ended.step)
@@ -214,32 +213,44 @@ class Supervisor:
             self._finish("stopped", "stopped without saving")
         else:
             name = signal.Signals(-code).name if code < 0 else ""
-            what = f"the trainer was killed by {name}" if name else f"the trainer ended with exit code {code}"
-            hint = "The machine may have run out of memory" if name == "SIGKILL" else ""
+            what = f"the trainer was killed by {name}" if name else f"the trainer exited with code {code}"
+            hint = "The machine may have run out of memory; see `dmesg`" if name == "SIGKILL" else "See trainer.log"
             failure = Failure(what=what, do=hint, exit_code=code, signal=name, log_tail=self._log_tail())
             self._finish("failed", what, failure)
 
     def _finish(
         self, state: Literal["finished", "stopped", "failed"], message: str, failure: Failure | None = None
     ) -> None:
-        for item in commands.take(self.folder):
+        for item in command_files.receive(self.folder):
             if isinstance(item, Command):
                 self.pending[item.id] = item
+        stops = [command for command in self.pending.values() if command.name == "stop" and state != "failed"]
         for command in self.pending.values():
-            if command.name == "stop" and state != "failed":
-                self._event("ack", message, command_id=command.id, command="stop", step=self.status.step)
-            else:
-                self._answer(command, f"the run {state} first")
-        level: Literal["info", "error"] = "error" if state == "failed" else "info"
-        self._event(state, message, level=level, ok=state != "failed", step=self.status.step)
+            if command not in stops:
+                self._reject(command, f"the run {state} before it handled this command")
+        for command in stops[1:]:
+            self._ack(command, "the run was already stopping")
+        stop_id = stops[0].id if stops else ""  # acknowledged by the event of the run's end
+        self._event(
+            state,
+            message,
+            level="error" if state == "failed" else "info",
+            ok=state != "failed",
+            step=self.status.step,
+            command_id=stop_id,
+            command="stop" if stops else "",
+        )
         self.events.sync()
         self._update(
             state=state, phase="", message=message, failure=failure, trainer_pids=(), eta_seconds=None, fraction=None
         )
-        self._publish()
+        self._write_status()
 
-    def _answer(self, command: Command, why: str) -> None:
-        self._event("ack", why, level="warning", command_id=command.id, command=command.name, ok=False)
+    def _ack(self, command: Command, message: str) -> None:
+        self._event("ack", message, command_id=command.id, command=command.name, step=self.status.step)
+
+    def _reject(self, command: Command, reason: str) -> None:
+        self._event("ack", reason, level="warning", command_id=command.id, command=command.name, ok=False)
 
     def _log_tail(self) -> tuple[str, ...]:
         try:
@@ -250,18 +261,18 @@ class Supervisor:
             return ()
         return tuple(text.splitlines()[-LOG_TAIL_LINES:])
 
-    # ── what it writes ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── status and events ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _update(self, **fields: Any) -> None:
         if self.status.state == "stopping" and fields.get("state") not in (None, *FINAL_STATES):
-            fields.pop("state")  # a progress message sent before the stop arrived
+            fields.pop("state")  # a progress message sent before the trainer received the stop command
         self.status = msgspec.structs.replace(self.status, **fields)
-        self.dirty = True
+        self.status_changed = True
 
-    def _publish(self) -> None:
-        """Replace status.json. A full disk must not end the run: the next heartbeat tries again."""
+    def _write_status(self) -> None:
+        """Replace status.json. A full disk does not end the run: the next heartbeat retries."""
         self.status = msgspec.structs.replace(self.status, heartbeat=time.time())
-        self.dirty = False
+        self.status_changed = False
         try:
             write_atomically(self.folder.status, msgspec.json.encode(self.status))
         except OSError as error:
@@ -274,11 +285,12 @@ class Supervisor:
             print(f"events.jsonl: {error}: {kind}: {message}", file=sys.stderr, flush=True)
 
     def _on_signal(self, number: int, frame: object) -> None:
-        if number != signal.SIGHUP:  # a terminal that went away is no reason to stop
+        if number != signal.SIGHUP:  # a closed terminal does not stop the run
             self.signalled = True
 
 
 def main() -> None:
+    """Run the supervisor with the folder and the request given on the command line."""
     folder, request = RunFolder(Path(sys.argv[1])), msgspec.json.decode(sys.argv[2], type=StartRequest)
     try:
         Supervisor(folder, request).run()

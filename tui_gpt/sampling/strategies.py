@@ -1,4 +1,4 @@
-"""From logits to one token: greedy, temperature, top-k, top-p (Holtzman et al. 2020), min-p (Nguyen et al. 2024)."""
+"""Sampling strategies: greedy, temperature, top-k, top-p (Holtzman et al. 2020), min-p (Nguyen et al. 2024)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def choose(
+def sample_token(
     logits: Tensor,
     generator: torch.Generator,
     *,
@@ -15,10 +15,10 @@ def choose(
     top_p: float = 1.0,
     min_p: float = 0.0,
 ) -> int:
-    """One token id from logits (vocab_size,) on the CPU in fp32.
+    """Sample a token id from logits (vocab_size,), fp32 on the CPU.
 
-    The filters look at the probabilities after temperature; the likeliest token always stays. Logits that are not
-    finite (a model that diverged) give the likeliest among those that are, so that it can still be looked at.
+    Filters apply to the probabilities after temperature, and always keep the most likely token. NaN logits, as of a
+    diverged model, are never sampled; if no logit is finite, return the argmax.
     """
     logits = logits.nan_to_num(nan=-torch.inf, posinf=torch.finfo(logits.dtype).max)
     if temperature == 0 or not torch.isfinite(logits).any():

@@ -1,1 +1,1 @@
-"""One run: batches, optimiser, schedule, the step, evaluation and what is written of them."""
+"""Training of one run: preparing it, the training loop and its data, optimizers, measuring, and the files it writes."""

@@ -1,4 +1,4 @@
-"""Where and in what numbers a run computes: device, precision, threads, compilation; each explicit, each said."""
+"""Device, precision, threads and compilation of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tui_gpt.errors import ConfigError
 
 @dataclass(frozen=True)
 class Compute:
-    """The decisions. `note`: why something asked for, or usual, is not so; empty when nothing is missing."""
+    """The resolved settings. note: why something that was configured, or is usual, is off; else empty."""
 
     device: torch.device
     precision: Literal["fp32", "bf16", "fp16"]
@@ -29,19 +29,22 @@ class Compute:
     note: str = ""
 
     def autocast(self) -> AbstractContextManager:
+        """Return the autocast context of the precision."""
         if self.precision == "fp32":
             return nullcontext()
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
         return torch.autocast(self.device.type, dtype)
 
     def scaler(self) -> torch.amp.GradScaler:
+        """Return a gradient scaler, which is enabled in fp16 only."""
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
 
     def peak_flops(self) -> float | None:
+        """Return the peak FLOP/s of the GPU by its data sheet, or None when it is not known."""
         return hardware.peak_flops(self.name, self.precision) if self.device.type == "cuda" else None
 
     def memory_bytes(self) -> Callable[[], int]:
-        """A function that reads peak GPU memory, or the process's resident memory on the CPU."""
+        """Return a function that reads the peak GPU memory or, on the CPU, the resident memory of the process."""
         if self.device.type == "cuda":
             return partial(torch.cuda.max_memory_allocated, self.device)
         import psutil
@@ -51,12 +54,12 @@ class Compute:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch could not allocate, on whatever device."""
+    """Whether torch failed to allocate memory, on any device."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def choose(config: TrainingConfig) -> Compute:
-    """Carry out device, precision, compile and threads. Raises ConfigError for what this machine cannot do."""
+def choose_compute(config: TrainingConfig) -> Compute:
+    """Resolve device, precision, threads and compilation. Raise ConfigError for what this machine lacks."""
     device = _device(config.device)
     precision = _precision(config.precision, device)
     threads = config.threads or hardware.cores()
@@ -70,36 +73,36 @@ def choose(config: TrainingConfig) -> Compute:
     return Compute(device, precision, threads, compiled, name, note)
 
 
-def _device(wanted: str) -> torch.device:
+def _device(name: str) -> torch.device:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if wanted == "auto":
+    if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
-    kind = "cuda" if wanted.startswith(("cuda", "GPU-", "MIG-")) else wanted
+    kind = "cuda" if name.startswith(("cuda", "GPU-", "MIG-")) else name
     if kind == "cuda" and not cuda:
-        why = "this PyTorch has no CUDA" if torch.version.cuda is None else "no CUDA device was found"
-        raise ConfigError(f'training.device = "{wanted}", but {why}', do="Use auto or cpu; `gpt-tui doctor` tells more")
+        problem = "this PyTorch is built without CUDA" if torch.version.cuda is None else "no CUDA device was found"
+        raise ConfigError(f'training.device = "{name}", but {problem}', do="Use auto or cpu, or see `gpt-tui doctor`")
     if kind == "mps" and not mps:
         raise ConfigError('training.device = "mps", but Metal is not available here', do="Use auto or cpu")
     if kind not in ("cpu", "cuda", "mps"):
-        raise ConfigError(f'training.device = "{wanted}" is unknown', do="Use auto, cpu, mps, cuda, cuda:N or a UUID")
-    return torch.device(kind)  # the supervisor has made the chosen card the only one visible
+        raise ConfigError(f'training.device = "{name}" is unknown', do="Use auto, cpu, mps, cuda, cuda:N or a UUID")
+    return torch.device(kind)  # the supervisor made only the chosen GPU visible
 
 
-def _precision(wanted: str, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
+def _precision(name: str, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
     if device.type == "cuda":
         has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        if wanted == "auto":
+        if name == "auto":
             return "bf16" if has_bf16 else "fp16"
-        if wanted == "bf16" and not has_bf16:
-            raise ConfigError('training.precision = "bf16", but this GPU does not compute in it', do="Use fp16 or auto")
-    if wanted == "fp16" and device.type == "cpu":
+        if name == "bf16" and not has_bf16:
+            raise ConfigError('training.precision = "bf16", but this GPU does not support it', do="Use fp16 or auto")
+    if name == "fp16" and device.type == "cpu":
         raise ConfigError('training.precision = "fp16" needs a GPU', do="Use fp32, bf16 or auto on the CPU")
-    return "fp32" if wanted == "auto" else wanted  # type: ignore[return-value]
+    return "fp32" if name == "auto" else name  # type: ignore[return-value]
 
 
-def _compile(wanted: str, device: torch.device) -> tuple[bool, str]:
-    """Whether to compile, and why not where one would expect it."""
-    if wanted == "off" or (wanted == "auto" and device.type != "cuda"):
+def _compile(mode: str, device: torch.device) -> tuple[bool, str]:
+    """Return whether to compile, and the reason when a compilation that one would expect is off."""
+    if mode == "off" or (mode == "auto" and device.type != "cuda"):
         return False, ""
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         return False, "torch.compile is off: Triton is not installed"

@@ -16,7 +16,7 @@ from tui_gpt.config import build, load_config, override, set_key
 from tui_gpt.corpora import prepare
 from tui_gpt.errors import ConfigError, RunError
 from tui_gpt.run import folder as folders
-from tui_gpt.run.messages import BatchSearch, Bench, Measured
+from tui_gpt.run.messages import BatchSizeSearchResult, BenchmarkResult, MeasurementContext
 
 
 @command("bench")
@@ -44,42 +44,42 @@ def bench_command(
     settings = override(load_config(config) if config else {}, overrides)
     if corpus:
         set_key(settings, "data.corpus", resolve_corpus_path(corpus))
-    settings = launch.checked(settings, workspace.corpus)
+    settings = launch.validate_request(settings, workspace.corpus)
     resolved = build(settings)
     _choose_gpu(workspace, resolved.training.device)
     with progress_reporter() as progress:
         prepare(resolved.data, workspace.corpus, progress)  # in this process, so that its memory is not measured
-        entry = "tui_gpt.training.bench:" + ("find_batch" if find_batch else "measure")
+        entry = "tui_gpt.training.measuring.benchmark:" + ("run_batch_size_search" if find_batch else "run_benchmark")
         corpus_dir = str(workspace.corpus)
-        measured: Measured = call_torch_process(
+        measured: MeasurementContext = call_torch_process(
             entry,
             *([settings, corpus_dir] if find_batch else [settings, corpus_dir, str(workspace.path), steps or 0]),
-            kind=BatchSearch if find_batch else Bench,
+            kind=BatchSizeSearchResult if find_batch else BenchmarkResult,
             error_type=RunError,
             where="bench",
             on_phase=lambda phase: progress(phase, None),
         )
     if as_json:
         print_json(measured)
-    elif isinstance(measured, BatchSearch):
+    elif isinstance(measured, BatchSizeSearchResult):
         _print_search(measured)
     else:
-        assert isinstance(measured, Bench)
+        assert isinstance(measured, BenchmarkResult)
         _print_bench(measured)
 
 
 def _choose_gpu(workspace: Workspace, device: str) -> None:
     """Show the measuring process only the GPU that a run would use, and warn of live runs."""
-    live = [folder.id for folder in folders.runs_in(workspace.runs) if folder.is_locked()]
+    live = [folder.id for folder in folders.list_runs(workspace.runs) if folder.is_locked()]
     if live:
         verb = "is" if len(live) == 1 else "are"
         click.echo(f"warning: {', '.join(live)} {verb} live and will slow down the measurement", err=True)
-    gpu = hardware.choose_gpu(device, hardware.gpus(), folders.cards_in_use(workspace.runs))
+    gpu = hardware.choose_gpu(device, hardware.gpus(), folders.gpus_in_use(workspace.runs))
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
 
 
-def _print_bench(result: Bench) -> None:
+def _print_bench(result: BenchmarkResult) -> None:
     step = f"{result.micro_batch_size:,} sequences × {result.accumulation_steps:,}"
     spread = f"(5 %: {result.step_p5_ms:,.1f}, 95 %: {result.step_p95_ms:,.1f})"
     peak = f"{result.peak_flops_per_second / 1e12:,.2f} TFLOP/s, {result.peak_source}"
@@ -106,7 +106,7 @@ def _print_bench(result: Bench) -> None:
     click.echo(f"\n{result.verdict}")
 
 
-def _print_search(result: BatchSearch) -> None:
+def _print_search(result: BatchSizeSearchResult) -> None:
     _print_facts(result, [])
     click.echo()
     titles = ("micro_batch_size", "accumulation_steps", "ms/pass", "tokens/s", "memory")
@@ -125,7 +125,7 @@ def _print_search(result: BatchSearch) -> None:
     click.echo(f"Fastest with the config's step: {result.overrides_keeping_step}")
 
 
-def _print_facts(result: Measured, rows: list[tuple[str, str]]) -> None:
+def _print_facts(result: MeasurementContext, rows: list[tuple[str, str]]) -> None:
     """Print what was measured, then `rows`, then the notes."""
     compiled = "compiled" if result.compiled else "not compiled"
     threads = "1 thread" if result.threads == 1 else f"{result.threads} threads"

@@ -28,7 +28,7 @@ def eval_command(
     checkpoint = find_checkpoint(reference, workspace)
     checked_corpus = check_corpus(resolve_corpus_path(corpus), workspace.corpus) if corpus else ""
     message = call_torch_process(
-        "tui_gpt.training.scoring:score",
+        "tui_gpt.training.measuring.evaluation_process:evaluate_checkpoint",
         str(checkpoint),
         checked_corpus,
         split,

@@ -21,7 +21,7 @@ from tui_gpt.run.folder import RunFolder
 @json_option
 def runs_command(workspace: Workspace, as_json: bool) -> None:
     """List all runs."""
-    rows = [_row(folder) for folder in folders.runs_in(workspace.runs)]
+    rows = [_row(folder) for folder in folders.list_runs(workspace.runs)]
     if as_json:
         print_json(rows)
         return

@@ -7,9 +7,9 @@ import click
 from tui_gpt.cli.follow import follow
 from tui_gpt.cli.options import Workspace, command, json_option, print_json
 from tui_gpt.errors import RunError
-from tui_gpt.run import commands
+from tui_gpt.run import command_files
 from tui_gpt.run.folder import RunFolder
-from tui_gpt.run.journal import JournalReader
+from tui_gpt.run.jsonl import JsonlReader
 from tui_gpt.run.messages import Command, CommandName, Event
 
 TIMEOUT_SECONDS = 60.0
@@ -72,10 +72,10 @@ def stop_command(workspace: Workspace, run: str | None, now: bool, timeout: floa
 
 def _send(folder: RunFolder, command: Command, timeout: float, as_json: bool) -> None:
     """Send a command and print the acknowledgement. Exit 1 if the run refuses or does not answer in time."""
-    reader = JournalReader(folder.events, Event)
+    reader = JsonlReader(folder.events, Event)
     reader.poll()
-    commands.send(folder, command)
-    event = commands.wait_for_ack(folder, command.id, reader, timeout)
+    command_files.send(folder, command)
+    event = command_files.wait_for_ack(folder, command.id, reader, timeout)
     if event is None:
         raise SystemExit(_report_timeout(folder, command.name, command.id, timeout, as_json))
     if as_json:

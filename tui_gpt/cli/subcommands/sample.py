@@ -16,9 +16,9 @@ from tui_gpt.cli.follow import sanitize
 from tui_gpt.cli.options import Workspace, command, json_option, print_json
 from tui_gpt.config import build, read_toml
 from tui_gpt.errors import CheckpointError, RunError
-from tui_gpt.run.folder import cards_in_use
-from tui_gpt.run.messages import Chunk, Generate, Generated, Loaded, Refused
-from tui_gpt.run.process import Channel, spawn
+from tui_gpt.run.child_process import Channel, spawn
+from tui_gpt.run.folder import gpus_in_use
+from tui_gpt.run.messages import Chunk, Generate, Generated, Loaded, RequestFailed
 
 
 @command("sample")
@@ -77,14 +77,14 @@ def start_sampler(workspace: Workspace, options: dict[str, Any]) -> tuple[Any, C
     """Start a sampler process, on the CPU if live runs use every GPU."""
     gpus = hardware.gpus()
     if options["device"] == "auto" and gpus:
-        in_use = cards_in_use(workspace.runs)
+        in_use = gpus_in_use(workspace.runs)
         free = [gpu for gpu in gpus if gpu.uuid not in in_use]
         if free:
             os.environ["CUDA_VISIBLE_DEVICES"] = max(free, key=lambda gpu: gpu.memory_free_bytes).uuid
         else:
             click.echo("sampling on the CPU, because a live run uses the GPU", err=True)
             options["device"] = "cpu"
-    return spawn("tui_gpt.sampling.process:serve")
+    return spawn("tui_gpt.sampling.sampler_process:serve")
 
 
 def _print_completion(channel: Channel, request: Generate, as_json: bool, *, last: bool) -> None:
@@ -98,7 +98,7 @@ def _print_completion(channel: Channel, request: Generate, as_json: bool, *, las
         except EOFError:
             raise CheckpointError("the sampler process ended unexpectedly", where=request.checkpoint) from None
         match message:
-            case Refused(failure=failure):
+            case RequestFailed(failure=failure):
                 raise CheckpointError(failure.what, where=failure.where, do=failure.do)
             case Loaded():
                 step = message.step

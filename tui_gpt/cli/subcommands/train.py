@@ -101,7 +101,7 @@ def train_command(
         folder = launch.resume(workspace.find(resume), workspace.corpus, flatten_keys(settings), stop_at=stop_at)
     else:
         if dry_run:
-            _print_config(launch.checked(settings, workspace.corpus))
+            _print_config(launch.validate_request(settings, workspace.corpus))
             return
         folder = launch.start(workspace.runs, workspace.corpus, settings, name=name, stop_at=stop_at)
     if detach:
@@ -126,7 +126,7 @@ def _cooldown(
             do="Write gpt-tui train --cooldown-from RUN --steps 500",
         )
     del settings["training"]["duration"]  # --steps counts from the checkpoint
-    return launch.cooldown(_checkpoint(reference, workspace), steps, settings)
+    return launch.cooldown_request(_checkpoint(reference, workspace), steps, settings)
 
 
 def _check_resume_options(

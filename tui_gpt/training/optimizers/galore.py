@@ -1,6 +1,6 @@
-"""GaLore (Zhao et al. 2024): AdamW whose moments live in a low-rank projection of each matrix's gradient.
+"""GaLore (Zhao et al. 2024): AdamW with its moments in a low-rank projection of the gradient of each matrix.
 
-The paper's own package needs bitsandbytes and transformers to import, so its projection is written here.
+The authors' package requires bitsandbytes and transformers, so the projection is implemented here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tui_gpt.config import OptimizerConfig
 
 
 class GaLore(torch.optim.Optimizer):
-    """AdamW in the span of the gradient's leading singular vectors, found anew every `galore_every` steps."""
+    """AdamW in the span of the leading singular vectors of the gradient, recomputed every `galore_every` steps."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> None:
         super().__init__(parameters, {"lr": 0.0})
@@ -23,16 +23,16 @@ class GaLore(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Follow the gradients; where `found_inf` was set to 1, leave everything as it is."""
-        hold: Tensor | None = getattr(self, "found_inf", None)
-        if hold is not None and bool(hold):  # the projection's SVD waits for the device anyway
+        """Update the parameters. If `found_inf` is set to 1, change nothing."""
+        skip_step: Tensor | None = getattr(self, "found_inf", None)
+        if skip_step is not None and bool(skip_step):  # a sync; the SVD needs one anyway
             return
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._follow(parameter, parameter.grad, group["lr"])
+                    self._update(parameter, parameter.grad, group["lr"])
 
-    def _follow(self, parameter: nn.Parameter, grad: Tensor, rate: float) -> None:
+    def _update(self, parameter: nn.Parameter, grad: Tensor, rate: float) -> None:
         config, state = self._config, self.state[parameter]
         if not state:
             state["step"] = torch.zeros(())
@@ -54,7 +54,7 @@ class GaLore(torch.optim.Optimizer):
 
 
 def projection(grad: Tensor, rank: int) -> Tensor:
-    """The leading singular vectors of the shorter side of grad (n, m): (min(n, m), rank), or fewer."""
+    """Return up to `rank` leading singular vectors of the shorter side of grad (n, m): (min(n, m), rank)."""
     left, _, right = torch.linalg.svd(grad.float(), full_matrices=False)
     vectors = right.mT if grad.shape[0] >= grad.shape[1] else left
     return vectors[:, :rank].contiguous()

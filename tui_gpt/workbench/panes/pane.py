@@ -1,141 +1,119 @@
-"""A pane: a framed canvas with a number, a title, and a scroll position of its own."""
+"""The dashboard's panes: bordered containers that take the focus, scroll, and are brought up to date on request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Sequence
+from typing import ClassVar
 
-from textual import events
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.style import Style
+from textual.widget import Widget
+from textual.widgets import Static
 
-from tui_gpt.workbench.canvas import Canvas, Row, Span, framed, row
-from tui_gpt.workbench.text import count
+from tui_gpt.workbench.drawing.formatting import width_of, wrap
+from tui_gpt.workbench.state.session import Session
 
-if TYPE_CHECKING:
-    from tui_gpt.workbench.dashboard import Dashboard
+NOTHING = Content()
+BAR_MINIMUM = 6  # cells; a shorter bar says nothing
 
 
-class Pane(Canvas):
-    """One of the nine. Subclasses give `body`, and `note` or `foot` for the frame."""
+class Pane(VerticalScroll):
+    """One pane. Subclasses set NAME, and bring their widgets up to date in `refresh_data`."""
 
-    number: ClassVar[int]
-    key: ClassVar[str]  # its id
-    title: ClassVar[str]
-    tab: ClassVar[str] = ""  # a shorter title for the tabs of a small screen
+    NAME: ClassVar[str]
+    ALLOW_MAXIMIZE = True
+    DEFAULT_CSS = """
+    Pane { padding: 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: auto; }
+    Pane > Static { height: auto; }
+    Pane.-maximized { height: 1fr; width: 1fr; }
+    """
 
-    def __init__(self) -> None:
-        super().__init__(id=self.key)
+    def __init__(self, session: Session) -> None:
+        super().__init__(id=self.NAME, classes="pane")
+        self.session = session
+        self._titles: dict[str, Content] = {}
 
     @property
-    def dashboard(self) -> Dashboard:
-        return cast("Dashboard", self.screen)
+    def target(self) -> Widget:
+        """What takes the focus when the pane is chosen."""
+        return self
 
-    @property
-    def active(self) -> bool:
-        return self.dashboard.active == self.key
+    def refresh_data(self) -> None:
+        """Bring the widgets up to date."""
 
-    def name_now(self) -> str:
-        return self.title
+    def on_show(self) -> None:
+        self.refresh_data()
 
-    def note(self) -> Row:
-        """What stands at the top right of the frame."""
-        return ()
-
-    def foot(self) -> Row:
-        """What stands at the bottom right of the frame."""
-        return ()
-
-    def body(self, width: int, height: int) -> Sequence[Sequence[Span]]:
+    def text(self) -> str:
+        """Return what the pane shows, for the clipboard."""
         raise NotImplementedError
 
-    def compose_rows(self, width: int, height: int) -> list[Row]:
-        body = self.body(max(1, width - 4), max(1, height - 2))
-        title = row((f"{self.number} ", "key"), (self.name_now(), "bright" if self.active else "title"))
-        edges = {"title": title, "note": self.note(), "foot": self.foot()}
-        return framed(body, width, height, **edges, active=self.active, heavy=self.workbench.colourless)
-
-    # what keys do, where the pane has something to do
-
-    def move(self, by: int) -> None:
-        """Up or down by lines."""
-
-    def move_to(self, end: bool) -> None:
-        """To the top, or to the end."""
-
-    def activate(self) -> None:
-        """Enter."""
-
-    def filter(self, text: str) -> None:
-        """Show only what holds `text`."""
-
-    @property
-    def can_filter(self) -> bool:
-        return type(self).filter is not Pane.filter
-
-    @property
-    def page(self) -> int:
-        return max(1, self.size.height - 3)
-
-    def on_click(self) -> None:
-        self.dashboard.focus_pane(self.key)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        event.stop()
-        self.move(-3)
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        event.stop()
-        self.move(3)
+    def set_title(self, title: Content, subtitle: Content = NOTHING) -> None:
+        """Set the border's texts, where they changed."""
+        for name, text in (("border_title", title), ("border_subtitle", subtitle)):
+            if not (name in self._titles and self._titles[name].is_same(text)):
+                self._titles[name] = text
+                setattr(self, name, text)
 
 
-class ScrollPane(Pane):
-    """A pane whose content is longer than the pane. `follow`: it stays at the end while more comes."""
+class TextPane(Pane):
+    """A pane of lines. Subclasses return them from `lines`."""
 
-    follow: ClassVar[bool] = False
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._shown: Content | None = None
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.offset_rows = 0  # from the top, or from the end where it follows
-        self._shape = (0, 0)  # lines there are, lines that fit
+    def compose(self) -> ComposeResult:
+        yield Static(markup=False)
 
-    def content(self, width: int, lines: int) -> Sequence[Sequence[Span]]:
-        """All rows, or at least the first `lines` (the last ones where it follows)."""
+    def lines(self, width: int) -> Sequence[Content]:
+        """Return the lines, none wider than `width` cells."""
         raise NotImplementedError
 
-    def body(self, width: int, height: int) -> Sequence[Sequence[Span]]:
-        rows = self.content(width, self.offset_rows + height)
-        self._shape = (len(rows), height)
-        self.offset_rows = min(self.offset_rows, max(0, len(rows) - height))
-        if not self.follow:
-            return rows[self.offset_rows : self.offset_rows + height]
-        end = len(rows) - self.offset_rows
-        return rows[max(0, end - height) : end]
+    def on_resize(self) -> None:
+        self.refresh_data()
 
-    def foot(self) -> Row:
-        total, height = self._shape
-        if total <= height:
-            return ()
-        first = max(0, total - self.offset_rows - height) if self.follow else self.offset_rows
-        return row((f"{count(first + 1)}–{count(min(total, first + height))} of {count(total)}", "dim"))
+    def refresh_data(self) -> None:
+        lines = self.lines(max(10, self.scrollable_content_region.width))
+        content, before = Content("\n").join(lines), self._shown
+        if before is None or not content.is_same(before):
+            self._shown = content
+            is_as_long = before is not None and before.plain.count("\n") == content.plain.count("\n")
+            self.query_one(Static).update(content, layout=not is_as_long)
 
-    def move(self, by: int) -> None:
-        by = -by if self.follow else by
-        self.offset_rows = max(0, min(self.offset_rows + by, max(0, self._shape[0] - self._shape[1])))
-        self.redraw()
-
-    def move_to(self, end: bool) -> None:
-        self.offset_rows = 0 if end == self.follow else max(0, self._shape[0] - self._shape[1])
-        self.redraw()
+    def text(self) -> str:
+        return self._shown.plain if self._shown else ""
 
 
-class ChartPane(Pane):
-    """A pane whose drawing costs milliseconds and is kept until what it shows has changed."""
+def hanging(mark: Content, text: str, width: int, style: str = "", limit: int = 12) -> list[Content]:
+    """Return `text` wrapped behind `mark`, with its further lines indented as far as the first."""
+    indent = width_of(mark.plain)
+    first, *rest = wrap(text, max(8, width - indent), limit=limit)
+    return [Content.assemble(mark, (first, style))] + [Content.assemble(" " * indent, (line, style)) for line in rest]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._drawn: tuple[object, list[Row]] = (None, [])
 
-    def drawn(self, subject: object, draw: Callable[[], list[Row]]) -> list[Row]:
-        """The kept drawing of `subject` (everything that it depends on), or a new one."""
-        if self._drawn[0] != subject:
-            self._drawn = (subject, draw())
-        return self._drawn[1]
+def meter(label: str, share: float, figure: str, width: int, style: str = "$primary") -> Content:
+    """Return `label ━━━━──── figure`; where it is narrow, the bar goes first and the figure stays whole."""
+    share = min(1.0, max(0.0, share))
+    room = width - width_of(label) - width_of(figure) - 2
+    if room < BAR_MINIMUM:
+        return sides(label, figure, width)
+    full = round(share * room)
+    return Content.assemble(
+        (label, "$foreground-muted"), " ", ("━" * full, style), ("─" * (room - full), "$border-blurred"), f" {figure}"
+    )
+
+
+def sides(label: str, figure: str, width: int, style: str = "") -> Content:
+    """Return `label` at the left and `figure` at the right; the label is cut where both do not fit."""
+    room = max(0, width - width_of(figure) - 1)
+    label = label if width_of(label) <= room else label[: max(0, room - 1)] + "…"
+    gap = " " * max(1, width - width_of(label) - width_of(figure))
+    return Content.assemble((label, "$foreground-muted"), gap, (figure, style))
+
+
+def clickable(text: Content, action: str) -> Content:
+    """Return `text` so that a click on it runs `action`."""
+    return text.stylize(Style.from_meta({"@click": action}))

@@ -1,0 +1,123 @@
+"""The engine of a run, built from its config: model, training step and batches.
+
+The trainer and the benchmark both use it, so that the benchmark measures what trains. Both also share the fallbacks:
+without torch.compile where compilation fails, and smaller micro-batches where a step runs out of memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+import torch
+
+from tui_gpt.config import Config
+from tui_gpt.corpora import Shards
+from tui_gpt.errors import ConfigError
+from tui_gpt.model import GPT
+from tui_gpt.training.compute import Compute, is_out_of_memory
+from tui_gpt.training.data.batches import BatchLoader
+from tui_gpt.training.loop.guard import Guard
+from tui_gpt.training.loop.step import TrainStep
+from tui_gpt.training.optimizers import make_optimizers
+
+T = TypeVar("T")
+
+
+class Engine(NamedTuple):
+    """A model in training mode on its device, its training step and its batches."""
+
+    model: GPT
+    train_step: TrainStep
+    batches: BatchLoader
+
+
+def build_engine(config: Config, shards: Shards, compute: Compute) -> Engine:
+    """Return the engine of a new run, with weights initialized from the seed."""
+    torch.manual_seed(config.training.seed)
+    model = GPT(config.model, shards.tokenizer.vocab_size).to(compute.device)
+    model.checkpoint_activations = config.training.activation_checkpointing
+    model.train()
+    train_step = TrainStep(
+        model=model,
+        optimizers=make_optimizers(model, config.optimizer),
+        scaler=compute.scaler(),
+        guard=Guard(
+            compute.device,
+            skip_spikes=config.training.on_anomaly != "warn",
+            expect_overflow=compute.precision == "fp16",
+        ),
+        autocast=compute.autocast,
+        grad_clip=config.optimizer.grad_clip,
+        seed_dropout=_dropout_seeder(config),
+        compiled=torch.compile(model) if compute.compile else None,
+    )
+    return Engine(model, train_step, BatchLoader.for_training(shards, config))
+
+
+def _dropout_seeder(config: Config) -> Callable[[int, int], None]:
+    """Return a function that seeds dropout by (seed, step, rank, micro-step)."""
+
+    def seed_dropout(step: int, micro_step: int) -> None:
+        if config.model.dropout:
+            key = np.random.SeedSequence((config.training.seed, step, 0, micro_step))
+            torch.manual_seed(int(key.generate_state(1)[0]))
+
+    return seed_dropout
+
+
+def reset_compilation(train_step: TrainStep) -> None:
+    """Discard compiled code, so that the next micro-batch size is compiled for its own shape, not for dynamic ones."""
+    if train_step.compiled is not None:
+        torch.compiler.reset()
+        train_step.compiled = torch.compile(train_step.model)
+
+
+def run_with_compile_fallback(train_step: TrainStep, action: Callable[[], None], report: Callable[[str], None]) -> None:
+    """Run `action`, a dry run of a step. If torch.compile fails, report it and run the action without it."""
+    try:
+        action()
+        return
+    except ConfigError:
+        raise
+    except Exception as error:
+        if train_step.compiled is None or (isinstance(error, RuntimeError) and is_out_of_memory(error)):
+            raise
+        report(f"torch.compile failed, continuing without it: {error!r:.300}")
+    train_step.compiled = None
+    action()
+
+
+def retry_on_oom(action: Callable[[], T], reduce: Callable[[], None]) -> T:
+    """Return the result of `action`. Each time it runs out of memory, call `reduce` and repeat it."""
+    while True:
+        try:
+            return action()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        reduce()  # outside of the except block, where the tensors of the failed pass are freed
+
+
+def halve_micro_batch(config: Config) -> tuple[Config, str]:
+    """Return the config with about half the micro-batch and more accumulation, and a message about the change.
+
+    The sequences of a step stay the same. Raise ConfigError when the micro-batch is one sequence.
+    """
+    training, sequences = config.training, config.sequences_per_step
+    smaller = [n for n in range(1, training.micro_batch_size // 2 + 1) if sequences % n == 0]
+    if not smaller:
+        raise ConfigError(
+            f"out of memory with a micro-batch of one sequence of {config.model.context_length} tokens",
+            where="training.micro_batch_size",
+            do="Set training.activation_checkpointing=true, a shorter model.context_length or a smaller model",
+        )
+    micro, accumulation = smaller[-1], sequences // smaller[-1]
+    message = (
+        f"out of memory: reduced micro_batch_size from {training.micro_batch_size} to {micro}, with accumulation_steps"
+        f" {accumulation}; the step stays the same"
+    )
+    training = msgspec.structs.replace(training, micro_batch_size=micro, accumulation_steps=accumulation)
+    return msgspec.structs.replace(config, training=training), message

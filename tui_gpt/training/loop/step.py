@@ -1,0 +1,82 @@
+"""The training step. Nothing in it waits for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tui_gpt.model import GPT
+from tui_gpt.training.data.batches import MicroBatch
+from tui_gpt.training.loop.block_norms import BlockNorms
+from tui_gpt.training.loop.guard import Guard
+from tui_gpt.training.optimizers import set_learning_rate, update
+
+
+class StepResult(NamedTuple):
+    """Result of a step, on the device: mean loss in nats per token, and gradient norm before clipping."""
+
+    loss: Tensor
+    grad_norm: Tensor
+    norms: BlockNorms | None
+
+
+@dataclass
+class TrainStep:
+    """Computes gradients and applies updates. seed_dropout: called with (step, micro-step) before each forward pass."""
+
+    model: GPT
+    optimizers: Sequence[torch.optim.Optimizer]
+    scaler: torch.amp.GradScaler
+    guard: Guard
+    autocast: Callable[[], AbstractContextManager]
+    grad_clip: float
+    seed_dropout: Callable[[int, int], None]
+    compiled: Callable[..., Tensor] | None = None
+    parameters: list[nn.Parameter] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parameters = list(self.model.parameters())
+
+    def apply_update(self, step: int, loss: Tensor, rate: float, *, with_norms: bool = False) -> StepResult:
+        """Clip the gradient that `compute_gradients` left, and update the weights unless the guard skips the step.
+
+        loss: of the step. rate: learning rate. with_norms: also measure gradient and update norms by block.
+        """
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+        norms = BlockNorms(self.model) if with_norms else None
+        grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.grad_clip or float("inf"))
+        skip_step = self.guard.check(step, loss, grad_norm)
+        set_learning_rate(self.optimizers, rate)
+        update(self.optimizers, skip_step)
+        self.scaler.update()
+        if norms is not None:
+            norms.measure_update()
+        return StepResult(loss, grad_norm, norms)
+
+    def dry_run(self, step: int, micro_batches: Sequence[MicroBatch]) -> None:
+        """Run a whole step, with all its allocations, without changing the model or the optimizer state."""
+        self.compute_gradients(step, micro_batches)
+        set_learning_rate(self.optimizers, 0.0)
+        update(self.optimizers, torch.ones((), device=micro_batches[0].inputs.device))
+
+    def compute_gradients(self, step: int, micro_batches: Sequence[MicroBatch]) -> Tensor:
+        """Accumulate the (scaled) mean gradient over all targets of the step, and return their mean loss.
+
+        Each target has the same weight, however unevenly the micro-batches hold them.
+        """
+        forward = self.model if self.compiled is None else self.compiled
+        count = sum(micro_batch.num_targets for micro_batch in micro_batches)
+        total = torch.zeros((), device=micro_batches[0].inputs.device)
+        for index, micro_batch in enumerate(micro_batches):
+            self.seed_dropout(step, index)
+            with self.autocast():
+                loss = forward(micro_batch.inputs, micro_batch.targets, documents=micro_batch.documents) / count
+            self.scaler.scale(loss).backward()
+            total += loss.detach()
+        return total

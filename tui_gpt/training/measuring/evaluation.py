@@ -1,0 +1,70 @@
+"""Evaluation: loss, perplexity and bits per byte on a split.
+
+Each token is scored once, in windows or packed documents as in training, or a part of these rows is scored. Bits per
+byte divide by the raw bytes of the scored tokens, which makes models with different tokenizers comparable; end of text
+has no bytes, but its loss counts.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import numpy as np
+import torch
+
+from tui_gpt.model import GPT
+from tui_gpt.run.messages import Eval, finite
+from tui_gpt.training.data.batches import BatchLoader, to_device
+
+
+@torch.no_grad()
+def evaluate(
+    model: GPT,
+    batches: BatchLoader,
+    byte_lengths: np.ndarray,
+    *,
+    step: int,
+    max_tokens: int,
+    autocast: Callable[[], AbstractContextManager],
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Eval | None:
+    """Score an epoch of `batches`, or about `max_tokens` of it (0 for all). Return None if interrupted.
+
+    byte_lengths: raw bytes of each token id, (vocab_size,). interrupted: polled before each forward pass.
+    """
+    started = time.perf_counter()
+    device = model.embedding.weight.device
+    lengths = torch.from_numpy(byte_lengths.astype(np.int64)).to(device)
+    nats = torch.zeros((), dtype=torch.float64, device=device)
+    scored_bytes = torch.zeros((), dtype=torch.int64, device=device)
+    rows = min(batches.rows, max(1, max_tokens // batches.context)) if max_tokens else batches.rows
+    scored, was_training = 0, model.training
+    model.eval()
+    try:
+        for first in range(0, rows, batches.sequences):
+            if interrupted():
+                return None
+            batch = batches.batch(first // batches.sequences + 1).head(rows - first)
+            (micro_batch,) = to_device(batch, 1, device)
+            with autocast():
+                loss = model(micro_batch.inputs, micro_batch.targets, documents=micro_batch.documents)
+            nats += loss.double()
+            scored_bytes += (lengths[micro_batch.targets.clamp_min(0)] * (micro_batch.targets >= 0)).sum()
+            scored += micro_batch.num_targets
+    finally:
+        model.train(was_training)
+    total_nats, total_bytes = float(nats), int(scored_bytes)
+    val_loss, non_finite = finite(total_nats / scored)
+    return Eval(
+        step=step,
+        val_loss=val_loss,
+        perplexity=math.exp(val_loss) if val_loss is not None and val_loss < 700 else None,
+        bits_per_byte=total_nats / math.log(2) / total_bytes if val_loss is not None and total_bytes else None,
+        tokens=scored,
+        whole=rows == batches.rows,
+        seconds=time.perf_counter() - started,
+        non_finite=non_finite,
+    )

@@ -1,0 +1,88 @@
+"""Parameter groups: which optimizer updates which parameters, and with which learning rate.
+
+Parameters have four roles: matrices of the blocks, embeddings, the head, and vectors (biases and norms). AdamW updates
+all of them by default; Muon and GaLore update the matrices, and AdamW the rest. `lr_scale` of a group multiplies the
+learning rate of the schedule. Weight decay is decoupled, and applies to matrices and an untied head only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from tui_gpt.config import OptimizerConfig
+from tui_gpt.model import GPT
+from tui_gpt.training.optimizers.galore import GaLore
+from tui_gpt.training.optimizers.muon import Muon
+
+BASE_WIDTH = 128  # n_embd of pico, at which width scaling is 1
+
+Role = Literal["matrix", "embedding", "head", "vector"]
+
+
+def make_optimizers(model: GPT, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+    """Return the optimizers of a run, which together update each parameter once.
+
+    With `width_scaling` the AdamW learning rate of matrices and head scales as 1/width (Yang et al. 2022, µP), so that
+    one value works for every width. Muon's update has a fixed spectral norm and needs no scaling (Bernstein & Newhouse
+    2024).
+    """
+    by_role: dict[Role, list[nn.Parameter]] = {"matrix": [], "embedding": [], "head": [], "vector": []}
+    for name, parameter in model.named_parameters():
+        by_role[role_of(name, parameter)].append(parameter)
+    width_scale = BASE_WIDTH / model.config.n_embd if config.width_scaling else 1.0
+    scales: dict[Role, float] = {
+        "matrix": width_scale,
+        "embedding": config.embedding_lr_ratio,
+        "head": config.head_lr_ratio * width_scale,
+        "vector": 1.0,
+    }
+    matrices: list[torch.optim.Optimizer] = []
+    if config.name == "muon":
+        rows = {id(parameter): rows for parameter, rows in model.stacked_matrices()}
+        matrices = [Muon(by_role.pop("matrix"), config.momentum, config.weight_decay, rows)]
+        matrices[0].param_groups[0]["lr_scale"] = config.muon_learning_rate / config.learning_rate
+    elif config.name == "galore":
+        matrices = [GaLore(by_role.pop("matrix"), config)]
+        matrices[0].param_groups[0]["lr_scale"] = width_scale
+    groups: list[dict[str, Any]] = [
+        {
+            "params": parameters,
+            "lr_scale": scales[role],
+            "weight_decay": config.weight_decay if role in ("matrix", "head") else 0.0,
+        }
+        for role, parameters in by_role.items()
+        if parameters
+    ]
+    betas = (config.beta1, config.beta2)
+    return [*matrices, torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, eps=config.eps, fused=True)]
+
+
+def role_of(name: str, parameter: nn.Parameter) -> Role:
+    """Return the role of a parameter of the GPT by its name."""
+    if name.startswith(("embedding", "positions")) or ".values." in name:
+        return "embedding"
+    if name.startswith("head"):
+        return "head"
+    return "matrix" if parameter.ndim >= 2 else "vector"
+
+
+def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
+    """Set the learning rate of every group to `rate` times its `lr_scale`."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["lr_scale"]
+
+
+def update(optimizers: Sequence[torch.optim.Optimizer], skip_step: torch.Tensor) -> None:
+    """Step every optimizer and clear the gradients. If `skip_step` (fp32 scalar on the device) is 1, change nothing.
+
+    The decision stays on the device, so the host does not wait for it.
+    """
+    for optimizer in optimizers:
+        optimizer.found_inf = skip_step  # type: ignore[attr-defined]  # the protocol of torch's fused optimizers
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)

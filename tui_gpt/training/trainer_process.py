@@ -1,0 +1,149 @@
+"""The trainer process: prepares the run, trains, and reports how the run ended."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+import traceback
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui_gpt import hardware
+from tui_gpt.config import to_dict, to_toml
+from tui_gpt.errors import RunError, UserError
+from tui_gpt.run.child_process import Channel
+from tui_gpt.run.folder import RunFolder, write_atomically
+from tui_gpt.run.messages import CorpusInfo, Ended, Failure, RunInfo
+from tui_gpt.run.supervisor import StartRequest
+from tui_gpt.training.loop.control import StopRequested, TrainerControl
+from tui_gpt.training.run_setup import PreparedRun, prepare_run
+
+if TYPE_CHECKING:
+    from tui_gpt.training.compute import Compute
+    from tui_gpt.training.loop.trainer import Trainer
+
+
+def run_trainer(channel: Channel, folder: str, request: StartRequest) -> None:
+    """Entry point of the trainer process. Always sends an `Ended` message; tracebacks go to the log."""
+    control = TrainerControl(channel)
+    control.listen()
+    try:
+        ended = _run(RunFolder(Path(folder)), request, control)
+    except StopRequested:
+        by_signal = control.stop_command is not None and control.stop_command.sender == "signal"
+        ended = Ended(state="stopped", message="stopped before the first step", by_signal=by_signal)
+    except UserError as error:
+        failure = Failure.of(error)
+        ended = Ended(state="failed", message=str(error), step=control.progress.step, failure=failure)
+    except Exception as error:
+        traceback.print_exc()
+        lines = str(error).strip().splitlines()
+        what = f"{type(error).__name__}: {lines[0] if lines else ''}"
+        tail = tuple(traceback.format_exc().splitlines()[-12:])
+        failure = Failure(what=what, do=f"See the traceback in {Path(folder, 'trainer.log')}", log_tail=tail)
+        ended = Ended(state="failed", message=what, step=control.progress.step, failure=failure)
+    channel.send(ended)
+    channel.close()
+
+
+def _run(folder: RunFolder, request: StartRequest, control: TrainerControl) -> Ended:
+    for leftover in folder.path.glob(".partial-*"):  # incomplete checkpoints of a killed trainer
+        _remove(leftover)
+    info = folder.read_info() if request.resume else None
+    prepared = prepare_run(folder.read_asked(), Path(request.corpus_dir), control.report_preparation)
+    if info is not None and info.corpus is not None and info.corpus.digest != prepared.shards.info.digest:
+        raise RunError(
+            f"corpus {prepared.config.data.corpus} has changed since the run started",
+            where=folder.id,
+            do="Restore the old text, or start a new run from its weights: gpt-tui train --init-from RUN",
+        )
+    control.report_preparation("loading PyTorch", None)
+    from tui_gpt.training.compute import choose_compute
+    from tui_gpt.training.loop.trainer import Trainer
+
+    compute = choose_compute(prepared.config.training)
+    control.report_preparation("building the model", None)
+    trainer = Trainer(folder, prepared, compute, control, stop_at=request.stop_at, resume=request.resume)
+    for note in [*prepared.notes, *([compute.note] if compute.note else [])]:
+        control.notice("note", note)
+    try:
+        trainer.dry_run()
+        if info is None:
+            _write_run_info(folder, prepared, compute, trainer)
+            _report_loss_floor(prepared, control)
+        return trainer.run()
+    finally:
+        trainer.report_progress()
+        control.set_phase(control.progress.state, control.progress.phase)
+        trainer.recorder.wait()
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_run_info(folder: RunFolder, prepared: PreparedRun, compute: Compute, trainer: Trainer) -> None:
+    """Write the resolved config.toml, then run.json."""
+    write_atomically(folder.config, to_toml(to_dict(trainer.config)).encode())
+    host, shards = hardware.host(), prepared.shards.info
+    info = RunInfo(
+        created=time.time(),
+        parent=prepared.config.training.init_from or prepared.config.training.fork_from,
+        parameters=trainer.model.num_parameters(),
+        corpus=CorpusInfo(
+            name=shards.name,
+            digest=shards.digest,
+            tokenizer=shards.tokenizer,
+            vocab_size=shards.vocab_size,
+            documents=shards.documents,
+            train_tokens=shards.train_tokens,
+            val_tokens=shards.val_tokens,
+            floor_loss=shards.floor_loss,
+            floor_note=_floor_note(prepared),
+        ),
+        device=compute.name,
+        precision=compute.precision,
+        compiled=trainer.train_step.compiled is not None,
+        threads=compute.threads,
+        steps_per_epoch=trainer.batches.steps_per_epoch,
+        versions={"python": platform.python_version()}
+        | {name: metadata.version(name) for name in ("gpt-tui", "torch", "numpy", "tokenizers", "tiktoken")},
+        hardware={"host": host.name, "system": host.system, "cpu": host.cpu, "memory_bytes": host.memory_bytes},
+        git=_git_commit(folder.path),
+    )
+    write_atomically(folder.info, msgspec.json.format(msgspec.json.encode(info)))
+
+
+def _report_loss_floor(prepared: PreparedRun, control: TrainerControl) -> None:
+    """Report the lowest validation loss that any model can reach, where the corpus has a known entropy."""
+    floor, note = prepared.shards.info.floor_loss, _floor_note(prepared)
+    if floor is not None:
+        message = f"the validation loss cannot fall below {floor:.4f} nats per token, the entropy of the text"
+        control.notice("note", message + (f" ({note})" if note else ""))
+
+
+def _floor_note(prepared: PreparedRun) -> str:
+    """Return why the validation loss cannot reach the floor, which holds for documents read from their beginning."""
+    shards = prepared.shards
+    if shards.info.floor_nats is None:
+        return ""
+    starts = shards.val_starts
+    longest = max(int((starts[1:] - starts[:-1]).max(initial=0)), shards.info.val_tokens - int(starts[-1]))
+    if prepared.config.model.context_length < longest:
+        return "a context is shorter than the longest story"
+    return "" if prepared.config.data.mode == "packed" else "windows begin within stories"
+
+
+def _git_commit(folder: Path) -> str:
+    """Return the commit of the workspace, or an empty string where it is not a git checkout."""
+    try:
+        command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

@@ -1,0 +1,1 @@
+"""The screens, one file each; every one is the base of a Textual mode, so that dialogs stay with their screen."""

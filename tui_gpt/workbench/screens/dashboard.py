@@ -1,0 +1,341 @@
+"""The dashboard: one run, its curves, its health, its machine, and what it writes.
+
+On a screen too narrow for all of it the panes become tabs: the style sheet shows the pane that was focused last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import ActiveBinding
+from textual.containers import Container, Vertical
+from textual.widgets import Tab, Tabs
+
+from tui_gpt.errors import UserError
+from tui_gpt.run.messages import CommandName
+from tui_gpt.workbench import keys
+from tui_gpt.workbench.app_messages import ResumeRun, SendCommand, StartRun, StopRun, UseConfig
+from tui_gpt.workbench.dialogs.picker import Item, Picker
+from tui_gpt.workbench.dialogs.prompt import Prompt
+from tui_gpt.workbench.dialogs.viewer import Viewer, plain_lines
+from tui_gpt.workbench.drawing.sanitizing import one_line
+from tui_gpt.workbench.panes.dashboard.banner import Banner
+from tui_gpt.workbench.panes.dashboard.events import EventsPane, viewer_lines
+from tui_gpt.workbench.panes.dashboard.first_minutes import Welcome
+from tui_gpt.workbench.panes.dashboard.gauges import GaugesPane
+from tui_gpt.workbench.panes.dashboard.health import HealthPane
+from tui_gpt.workbench.panes.dashboard.machine import MachinePane
+from tui_gpt.workbench.panes.dashboard.main_chart import ChartPane, metric_items
+from tui_gpt.workbench.panes.dashboard.samples import SamplesPane
+from tui_gpt.workbench.panes.pane import Pane
+from tui_gpt.workbench.screens.dashboard_footer import footer_labels
+from tui_gpt.workbench.screens.work_screen import WorkScreen
+from tui_gpt.workbench.state.preferences import Smoothing, XAxis
+from tui_gpt.workbench.state.redraw_pace import RedrawPace
+from tui_gpt.workbench.state.run_monitor import RunMonitor
+from tui_gpt.workbench.state.session import Session
+from tui_gpt.workbench.widgets.status_bar import StatusBar
+
+PANES = {
+    "chart": "Loss",
+    "health": "Health",
+    "machine": "Machine",
+    "gauges": "Gauges",
+    "samples": "Samples",
+    "events": "Events",
+}
+SMOOTHINGS: tuple[Smoothing, ...] = ("raw", "light", "auto", "heavy")
+X_AXES: tuple[XAxis, ...] = ("step", "tokens", "time")
+
+
+class DashboardScreen(WorkScreen):
+    """The shown run, or how to start one. It never edits the draft."""
+
+    NAME = keys.DASHBOARD
+    BINDINGS = keys.bindings(keys.DASHBOARD)
+    AUTO_FOCUS = ""
+    ALLOW_IN_MAXIMIZED_VIEW = "HeaderBar, StatusBar, Banner, Footer"
+    CSS_PATH = "dashboard.tcss"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._labels: dict[str, str] = {}
+        self._pace = RedrawPace()
+        self.front = session.preferences.pane if session.preferences.pane in PANES else "chart"
+
+    def compose_body(self) -> ComposeResult:
+        session = self.session
+        yield StatusBar(session, self._pace)
+        yield Banner(session)
+        with Container(id="panes"):
+            yield ChartPane(session, self._pace)
+            with Vertical(id="side"):
+                yield HealthPane(session)
+                yield MachinePane(session)
+                yield EventsPane(session)
+            yield GaugesPane(session, self._pace)
+            yield SamplesPane(session)
+        yield Welcome(session)
+
+    def on_mount(self) -> None:
+        self._labels = footer_labels(self.session, is_narrow="-narrow" in self.classes)
+        self._show_front()
+        self.pane(self.front).target.focus()
+
+    def pane(self, name: str) -> Pane:
+        """Return a pane by its name in `PANES`."""
+        return self.query_one(f"#{name}", Pane)
+
+    # ── what is shown ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def refresh_data(self) -> None:
+        """Bring the panes up to date; a frozen view leaves them as they are."""
+        super().refresh_data()
+        self.set_class(self.session.monitor is None, "-no-run")
+        if self.session.monitor is not None and not self.session.is_frozen:
+            self._pace.update(self.session.monitor)
+        self.query_one(StatusBar).refresh_data()
+        self.query_one(Banner).refresh_data()
+        self.query_one(Welcome).refresh_data()
+        if not self.session.is_frozen:
+            for pane in self.query(Pane):
+                if pane.display:
+                    pane.refresh_data()
+        self._refresh_footer()
+
+    def _refresh_footer(self) -> None:
+        labels = footer_labels(self.session, is_narrow="-narrow" in self.classes)
+        if labels != self._labels:
+            self._labels = labels
+            self.refresh_bindings()
+
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        """Return the bindings with the footer's words for the state that the run is in; all of them stay active."""
+        labels = footer_labels(self.session, is_narrow="-narrow" in self.classes)
+        found = super().active_bindings
+        for key, active in found.items():
+            label = labels.get(active.binding.action)
+            if label is not None:
+                binding = replace(active.binding, description=label, show=bool(label))
+                found[key] = active._replace(binding=binding)
+        return found
+
+    @on(events.DescendantFocus)
+    def _pane_focused(self, event: events.DescendantFocus) -> None:
+        pane = next((node for node in event.widget.ancestors_with_self if isinstance(node, Pane)), None)
+        if pane is not None and pane.id in PANES:
+            self.front = self.session.preferences.pane = pane.id
+            self._show_front()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._add_tabs)
+
+    def _add_tabs(self) -> None:
+        """Add the tabs once the screen is narrow; the footer has fewer words then."""
+        if "-narrow" in self.classes and not self.query("#pane-tabs"):
+            tabs = Tabs(
+                *(Tab(f"{number} {title}", id=f"tab-{name}") for number, (name, title) in enumerate(PANES.items(), 1)),
+                active=f"tab-{self.front}",
+                id="pane-tabs",
+            )
+            tabs.can_focus = False
+            self.mount(tabs, before="#panes")
+        self._refresh_footer()
+
+    def _show_front(self) -> None:
+        """Mark the pane that a narrow screen shows, and its tab."""
+        for pane in self.query(Pane):
+            pane.set_class(pane.id == self.front, "-front")
+        self.query_one("#side").set_class(self.front in ("health", "machine", "events"), "-front")
+        for tab in self.query(f"#tab-{self.front}"):
+            self.query_one("#pane-tabs", Tabs).active = tab.id or ""
+        self.refresh_data()
+
+    @on(Tabs.TabActivated, "#pane-tabs")
+    def _tab_chosen(self, event: Tabs.TabActivated) -> None:
+        event.stop()
+        self._focus((event.tab.id or "").removeprefix("tab-"))
+
+    def _focus(self, name: str) -> None:
+        """Focus a pane, which a narrow or maximized screen may not show yet."""
+        self.front = name
+        if self.maximized is not None:
+            self.maximized = self.pane(name)
+        self._show_front()
+        self.pane(name).target.focus()
+
+    def text_to_copy(self) -> str:
+        if self.session.monitor is None:
+            return ""
+        return "\n".join(filter(None, (self.query_one(Banner).text(), self.pane(self.front).text())))
+
+    # ── the view ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def action_focus_pane(self, number: int) -> None:
+        self._focus(list(PANES)[number - 1])
+
+    def action_maximize(self) -> None:
+        if self.maximized is not None:
+            self.minimize()
+        elif self.session.monitor is not None:
+            self.maximize(self.pane(self.front), container=False)
+
+    def action_back(self) -> None:
+        """Put a maximized pane back, then show everything again that was filtered out."""
+        if self.maximized is not None:
+            self.minimize()
+        else:
+            self._filter("")
+
+    def action_freeze(self) -> None:
+        self.session.is_frozen = not self.session.is_frozen
+        self.refresh_data()
+
+    def action_log_scale(self) -> None:
+        self.session.preferences.log_y = not self.session.preferences.log_y
+        self._view_changed()
+
+    def action_x_axis(self) -> None:
+        view = self.session.preferences
+        view.x_axis = X_AXES[(X_AXES.index(view.x_axis) + 1) % len(X_AXES)]
+        self._view_changed()
+
+    def action_whole_plan(self) -> None:
+        self.session.preferences.whole_plan = not self.session.preferences.whole_plan
+        self._view_changed()
+
+    def action_smoother(self) -> None:
+        self._smooth(1)
+
+    def action_rougher(self) -> None:
+        self._smooth(-1)
+
+    def action_raw(self) -> None:
+        self._smooth(-len(SMOOTHINGS))
+
+    def _smooth(self, by: int) -> None:
+        view = self.session.preferences
+        view.smoothing = SMOOTHINGS[min(max(0, SMOOTHINGS.index(view.smoothing) + by), len(SMOOTHINGS) - 1)]
+        self._view_changed()
+
+    def _view_changed(self) -> None:
+        if self.session.monitor is not None:
+            self._pace.update(self.session.monitor, at_once=True)
+        self.query_one(ChartPane).refresh_data()
+        self.query_one(GaugesPane).refresh_data()
+        self.query_one(StatusBar).refresh_data()
+
+    def action_previous_sample(self) -> None:
+        self.query_one(SamplesPane).step_by(-1)
+
+    def action_next_sample(self) -> None:
+        self.query_one(SamplesPane).step_by(1)
+
+    @work(group="dialog")
+    async def action_metric(self) -> None:
+        if not self.is_in_front or self.monitor is None:
+            return
+        items = [Item(*item) for item in metric_items(self.monitor)]
+        picker = Picker("Metric", items, current=self.session.preferences.metric)
+        chosen = await self.app.push_screen_wait(picker)
+        if chosen is not None:
+            self.session.preferences.metric = str(chosen)
+            self._view_changed()
+
+    @work(group="dialog")
+    async def action_filter(self) -> None:
+        if not self.is_in_front or self.monitor is None:
+            return
+        before = self.query_one(EventsPane).needle
+        prompt = Prompt(
+            "Filter events and samples",
+            value=before,
+            hint="empty shows everything · enter keeps it · esc puts it back",
+            on_change=self._filter,
+        )
+        entered = await self.app.push_screen_wait(prompt)
+        self._filter(before if entered is None else entered)
+
+    def _filter(self, needle: str) -> None:
+        for pane in (self.query_one(EventsPane), self.query_one(SamplesPane)):
+            pane.needle = needle
+            pane.refresh_data()
+
+    # ── the run ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def monitor(self) -> RunMonitor | None:
+        return self.session.monitor
+
+    def action_start(self) -> None:
+        self.post_message(StartRun())
+
+    def action_pause(self) -> None:
+        self._send("resume" if self.monitor is not None and self.monitor.state == "paused" else "pause")
+
+    def action_checkpoint(self) -> None:
+        self._send("checkpoint")
+
+    def action_sample(self) -> None:
+        self._send("sample")
+
+    def _send(self, name: CommandName) -> None:
+        monitor = self.monitor
+        if monitor is None or monitor.has_ended:
+            state = f"the run is {monitor.state}" if monitor else "no run is shown"
+            self.notify(f"{state}: there is nothing to {name}")
+        else:
+            self.post_message(SendCommand(name))
+
+    def action_stop(self) -> None:
+        self.post_message(StopRun())
+
+    def action_resume(self) -> None:
+        monitor = self.monitor
+        if monitor is None or not monitor.has_ended:
+            key = keys.key_hint("pause", self.session.keymap, keys.DASHBOARD)
+            self.notify(f"only a run that has ended is resumed; {key} pauses and continues a live one")
+        else:
+            self.post_message(ResumeRun(monitor.folder))
+
+    def action_use_config(self) -> None:
+        monitor = self.monitor
+        if monitor is None or not monitor.asked:
+            self.notify("there is no run whose config could be used")
+        else:
+            self.post_message(UseConfig(monitor.asked, str(monitor.folder.config)))
+
+    def action_config(self) -> None:
+        monitor = self.monitor
+        if monitor is not None and self.is_in_front:
+            from tui_gpt.workbench.panes.dashboard.config_lines import config_lines
+
+            title = f"Config of {one_line(monitor.folder.id)}"
+            self.app.push_screen(Viewer(title, lambda width: config_lines(monitor, width)))
+
+    @work(group="dialog")
+    async def action_log(self) -> None:
+        monitor = self.monitor
+        if monitor is None or not self.is_in_front:
+            return
+        text = await asyncio.to_thread(monitor.log_tail)
+        if self.is_in_front:
+            self.app.push_screen(Viewer(f"{one_line(monitor.folder.id)} · trainer.log", plain_lines(text), at_end=True))
+
+    @work(group="dialog")
+    async def action_events(self) -> None:
+        monitor = self.monitor
+        if monitor is None or not self.is_in_front:
+            return
+        try:
+            found = await asyncio.to_thread(monitor.folder.read_events)
+        except (UserError, OSError):
+            found = list(monitor.events)  # the folder is gone: what was read of it
+        lines = viewer_lines(found)
+        if self.is_in_front:
+            title = f"{one_line(monitor.folder.id)} · events"
+            self.app.push_screen(Viewer(title, lambda width: lines, at_end=True))

@@ -1,0 +1,55 @@
+"""What every screen of the workbench has: the header, the footer, and a refresh when data arrived."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from tui_gpt.workbench import keys
+from tui_gpt.workbench.state.session import Session
+from tui_gpt.workbench.widgets.header_bar import HeaderBar
+
+
+class WorkScreen(Screen[None]):
+    """A screen of `keys.SCREENS`. Subclasses compose the body, and refresh it from the session."""
+
+    NAME: ClassVar[str]
+    BINDINGS = keys.bindings_of("back")  # before Textual's own escape
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (10, "-short"), (30, "-regular"), (50, "-tall")]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+
+    @property
+    def is_in_front(self) -> bool:
+        """Return whether keys go to this screen. Textual's `is_current` is also true below a dialog."""
+        return self.app.screen_stack[-1:] == [self]  # there is none while the app ends
+
+    def compose(self) -> ComposeResult:
+        yield HeaderBar(self.session, self.NAME)
+        yield from self.compose_body()
+        yield Footer(show_command_palette=False, compact=True)
+
+    def compose_body(self) -> ComposeResult:
+        """Yield what stands between header and footer."""
+        raise NotImplementedError
+
+    async def read_data(self) -> None:
+        """Read what only this screen shows, in threads; called before `refresh_data` while the screen is in front."""
+
+    def refresh_data(self) -> None:
+        """Bring the widgets up to date; subclasses extend it, and update only what changed."""
+        self.query_one(HeaderBar).refresh_data()
+
+    def action_back(self) -> None:
+        """Leave what is in front: an input, a maximized pane, the screen."""
+        raise NotImplementedError
+
+    def text_to_copy(self) -> str:
+        """Return what `Y` copies; empty when there is nothing."""
+        return ""

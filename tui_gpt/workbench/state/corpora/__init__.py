@@ -1,0 +1,1 @@
+"""What is known of corpora and of their tokens."""

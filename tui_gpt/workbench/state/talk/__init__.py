@@ -1,0 +1,1 @@
+"""What Talk holds: the text with its authors, the checkpoints, and who writes next."""
