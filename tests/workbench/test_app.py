@@ -217,3 +217,24 @@ async def test_page_keys_in_the_palette_before_it_lists_anything_are_no_error(op
         await pilot.press("ctrl+p", "pageup", "pagedown", "pageup")
         await settle(app, pilot)
         assert app.is_running
+
+
+@pytest.mark.parametrize("keys", [("ctrl+p", "t", "enter", "enter"), ("slash", "x", "enter", "enter")])
+async def test_a_dialog_that_is_answered_twice_takes_the_first_answer(opened, runs, keys):
+    fake_run.finished(runs)
+    async with opened() as (app, pilot):
+        await pilot.press(*keys)
+        await settle(app, pilot)
+        assert app.is_running
+
+
+async def test_a_second_answer_before_the_dialog_has_gone_is_ignored(opened):
+    async with opened() as (app, pilot):
+        answers = []
+        dialog = Prompt("A name")
+        app.push_screen(dialog, answers.append)
+        await pilot.pause()
+        dialog.dismiss("one")
+        dialog.dismiss("two")
+        await pilot.pause()
+        assert answers == ["one"]

@@ -9,11 +9,12 @@ from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.widgets import OptionList
 
 from tui_gpt.workbench import keys
+from tui_gpt.workbench.dialogs.dismiss_once import DismissOnce
 from tui_gpt.workbench.dialogs.picker import move_highlight
 from tui_gpt.workbench.screens.work_screen import WorkScreen
 
 
-class ActionPalette(CommandPalette):
+class ActionPalette(DismissOnce, CommandPalette):
     """Textual's palette with page keys of its own: its list's raise KeyError while it has not been laid out (8.2)."""
 
     BINDINGS = [

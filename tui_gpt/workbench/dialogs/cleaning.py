@@ -19,6 +19,7 @@ from textual.widgets import Button, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
 from tui_gpt.corpora.cleaning.pipeline import DEFAULT_STEPS, STEPS, Report
+from tui_gpt.workbench.dialogs.dismiss_once import DismissOnce
 from tui_gpt.workbench.drawing.formatting import format_count, wrap
 from tui_gpt.workbench.drawing.sanitizing import one_line
 
@@ -36,7 +37,7 @@ class StepList(SelectionList[str]):
         return Strip([Segment(f"{box} ", style), *prompt])
 
 
-class CleaningDialog(ModalScreen[tuple[str, ...] | None]):
+class CleaningDialog(DismissOnce, ModalScreen[tuple[str, ...] | None]):
     """The steps in the order in which they are taken; the result is the chosen ones, or None when cancelled."""
 
     DEFAULT_CSS = """

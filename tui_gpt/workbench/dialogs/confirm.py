@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 from textual.widgets.button import ButtonVariant
 
+from tui_gpt.workbench.dialogs.dismiss_once import DismissOnce
 from tui_gpt.workbench.drawing.sanitizing import clean, one_line
 
 
@@ -27,7 +28,7 @@ class Answer:
     is_destructive: bool = False
 
 
-class Confirm(ModalScreen[str]):
+class Confirm(DismissOnce, ModalScreen[str]):
     """Ask `text`; the result is the chosen answer's value, or "" when cancelled.
 
     Cancel has the focus, so that enter, or a key pressed too early, changes nothing.

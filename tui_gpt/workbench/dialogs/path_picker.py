@@ -24,6 +24,7 @@ from textual.worker import WorkerError
 
 from tui_gpt.corpora.sources.text_files import TEXT_SUFFIXES
 from tui_gpt.errors import UserError, reason
+from tui_gpt.workbench.dialogs.dismiss_once import DismissOnce
 from tui_gpt.workbench.dialogs.picker import FRAME_ROWS, Item, move_highlight, options_of
 from tui_gpt.workbench.drawing.formatting import format_bytes
 from tui_gpt.workbench.drawing.sanitizing import UNSAFE, one_line
@@ -91,7 +92,7 @@ def _size(entry: os.DirEntry[str]) -> int:
         return 0
 
 
-class PathPicker(ModalScreen[str | None]):
+class PathPicker(DismissOnce, ModalScreen[str | None]):
     """Choose a path; the result is the corpus that it means, or None. check: raises UserError for what is none."""
 
     DEFAULT_CSS = """

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
+from tui_gpt.workbench.dialogs.dismiss_once import DismissOnce
 from tui_gpt.workbench.drawing.formatting import width_of
 from tui_gpt.workbench.drawing.sanitizing import one_line
 
@@ -55,7 +56,7 @@ def move_highlight(options: OptionList, by: int) -> None:
         options.highlighted = max(0, min((options.highlighted or 0) + by, options.option_count - 1))
 
 
-class Picker(ModalScreen[object]):
+class Picker(DismissOnce, ModalScreen[object]):
     """Show `items`; the result is the chosen item's value, or None when cancelled."""
 
     DEFAULT_CSS = """

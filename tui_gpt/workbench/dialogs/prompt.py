@@ -13,10 +13,11 @@ from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
+from tui_gpt.workbench.dialogs.dismiss_once import DismissOnce
 from tui_gpt.workbench.drawing.sanitizing import one_line
 
 
-class Prompt(ModalScreen[str | None]):
+class Prompt(DismissOnce, ModalScreen[str | None]):
     """Ask for a line; the result is the text, or None when cancelled.
 
     validate: returns what is wrong with a text, "" when nothing is; such a text cannot be entered.

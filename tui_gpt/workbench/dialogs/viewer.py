@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from tui_gpt.workbench.app_messages import CopyText
+from tui_gpt.workbench.dialogs.dismiss_once import DismissOnce
 from tui_gpt.workbench.drawing.sanitizing import clean, one_line
 from tui_gpt.workbench.widgets.line_view import Lines, LineView
 
@@ -24,7 +25,7 @@ def plain_lines(text: str) -> Lines:
     return lambda width: lines
 
 
-class Viewer(ModalScreen[None]):
+class Viewer(DismissOnce, ModalScreen[None]):
     """Show a long text. lines: returns its lines for a width; they are wrapped where they are longer.
 
     at_end: begin at the last line, as for a log.

@@ -15,6 +15,7 @@ from textual.widgets import Static
 from tui_gpt.errors import UserError
 from tui_gpt.workbench import keys
 from tui_gpt.workbench.app_messages import CopyText
+from tui_gpt.workbench.dialogs.dismiss_once import DismissOnce
 from tui_gpt.workbench.drawing.formatting import cut, format_count
 from tui_gpt.workbench.drawing.sanitizing import one_line
 from tui_gpt.workbench.jobs.task import TaskRequest, TaskUpdate, run_task
@@ -23,7 +24,7 @@ from tui_gpt.workbench.state.session import Session
 from tui_gpt.workbench.widgets.token_view import TokenView
 
 
-class TokensScreen(ModalScreen[None]):
+class TokensScreen(DismissOnce, ModalScreen[None]):
     """The beginning of a corpus under the draft's tokenizer, over the whole screen."""
 
     DEFAULT_CSS = """
