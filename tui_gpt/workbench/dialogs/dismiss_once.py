@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.await_complete import AwaitComplete
 
-if TYPE_CHECKING:
-    from textual.screen import Screen
-
-    _Base = Screen[Any]
-else:
-    _Base = object  # Textual looks for styles along the first base that is a widget, which must be the dialog's own
+from tui_gpt.workbench.terminal.current_size import CurrentSize
 
 
-class DismissOnce(_Base):
+class DismissOnce(CurrentSize):
     """Ignore a second answer: Textual 8.2 raises InvalidStateError for one that comes before the screen has gone."""
 
     _is_answered = False

@@ -10,10 +10,11 @@ from textual.widgets import Footer
 
 from tui_gpt.workbench import keys
 from tui_gpt.workbench.state.session import Session
+from tui_gpt.workbench.terminal.current_size import CurrentSize
 from tui_gpt.workbench.widgets.header_bar import HeaderBar
 
 
-class WorkScreen(Screen[None]):
+class WorkScreen(CurrentSize, Screen[None]):
     """A screen of `keys.SCREENS`. Subclasses compose the body, and refresh it from the session."""
 
     NAME: ClassVar[str]
