@@ -1,13 +1,14 @@
 """The app: which screen it opens on, how one gets from screen to screen, and what it tells the user."""
 
 import pytest
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
 from tests.workbench import fake_run
 from tests.workbench.conftest import settle, text_of, words_in
 from tui_gpt.workbench import app_messages
 from tui_gpt.workbench.dialogs.prompt import Prompt
 from tui_gpt.workbench.dialogs.viewer import Viewer
+from tui_gpt.workbench.palette import ActionProvider
 
 
 @pytest.fixture
@@ -238,3 +239,22 @@ async def test_a_second_answer_before_the_dialog_has_gone_is_ignored(opened):
         dialog.dismiss("two")
         await pilot.pause()
         assert answers == ["one"]
+
+
+async def test_what_is_typed_while_the_palette_closes_starts_no_search(opened, monkeypatch):
+    searched = []
+
+    async def search(self, query):
+        searched.append(query)
+        return
+        yield
+
+    monkeypatch.setattr(ActionProvider, "search", search)
+    async with opened() as (app, pilot):
+        app.action_command_palette()
+        await pilot.pause()
+        palette = app.screen
+        palette.dismiss()
+        palette.post_message(Input.Changed(palette.query_one(Input), "theme"))
+        await settle(app, pilot)
+        assert not searched

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from textual import on
 from textual.binding import Binding
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
 from tui_gpt.workbench import keys
 from tui_gpt.workbench.dialogs.dismiss_once import DismissOnce
@@ -15,7 +16,11 @@ from tui_gpt.workbench.screens.work_screen import WorkScreen
 
 
 class ActionPalette(DismissOnce, CommandPalette):
-    """Textual's palette with page keys of its own: its list's raise KeyError while it has not been laid out (8.2)."""
+    """Textual's palette, without two errors of 8.2 that end the app.
+
+    Its list's page keys raise KeyError while the list has not been laid out. What is typed while the palette closes
+    starts a search whose widgets are gone when it ends.
+    """
 
     BINDINGS = [
         Binding("pageup", "page(-10)", show=False, priority=True),
@@ -24,6 +29,11 @@ class ActionPalette(DismissOnce, CommandPalette):
 
     def action_page(self, by: int) -> None:
         move_highlight(self.query_one(OptionList), by)
+
+    @on(Input.Changed)
+    def _ignore_while_closing(self, event: Input.Changed) -> None:
+        if self.is_answered:
+            event.prevent_default()
 
 
 class ActionProvider(Provider):

@@ -12,10 +12,10 @@ from tui_gpt.workbench.terminal.current_size import CurrentSize
 class DismissOnce(CurrentSize):
     """Ignore a second answer: Textual 8.2 raises InvalidStateError for one that comes before the screen has gone."""
 
-    _is_answered = False
+    is_answered = False
 
     def dismiss(self, result: Any = None) -> AwaitComplete:
-        if self._is_answered:
+        if self.is_answered:
             return AwaitComplete.nothing()
-        self._is_answered = True
+        self.is_answered = True
         return super().dismiss(result)
