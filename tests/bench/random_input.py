@@ -22,6 +22,7 @@ import tempfile
 import termios
 import time
 from collections import deque
+from pathlib import Path
 
 from tests.workbench import fake_run
 
@@ -110,7 +111,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         workspace = options.workspace or folder
         if not options.workspace:
-            fake_run.finished(fake_run.Path(folder) / "runs")
+            fake_run.finished(Path(folder) / "runs")
         program = Program(workspace)
         for index in range(options.events):
             last.append(event(source, program))
@@ -128,7 +129,9 @@ def main() -> int:
                 code = program.exit_code()
                 if code or b"Traceback" in program.tail:
                     print(f"seed {options.seed}: exit {code} after event {index}: {list(last)}")
-                    print(ESCAPES.sub("", program.tail.decode("utf-8", "replace"))[-15000:])
+                    print(ESCAPES.sub("", program.tail.decode("utf-8", "replace"))[-2000:])
+                    for log in Path(workspace).glob("gpt-tui/crash.log"):
+                        print(log.read_text("utf-8"))
                     return 1
                 program, starts = Program(workspace), starts + 1
         os.kill(program.pid, signal.SIGTERM)

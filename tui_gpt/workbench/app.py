@@ -31,6 +31,7 @@ from tui_gpt.workbench.run_operations import RunOperations
 from tui_gpt.workbench.screens.work_screen import WorkScreen
 from tui_gpt.workbench.state import preferences
 from tui_gpt.workbench.state.session import Session
+from tui_gpt.workbench.terminal.crash_report import CrashReport
 from tui_gpt.workbench.terminal.driver import MeteredDriver
 from tui_gpt.workbench.terminal.output import CellDiffApp
 from tui_gpt.workbench.themes import default_theme, load_themes
@@ -46,12 +47,13 @@ class _AsciiFilter(LineFilter):
         return [Segment(to_ascii(text), style, control) for text, style, control in segments]
 
 
-class Workbench(Polling, RunOperations, CellDiffApp[int], inherit_bindings=False):
+class Workbench(Polling, RunOperations, CellDiffApp[int], CrashReport[int], inherit_bindings=False):
     """The app. `run`: the run to open; without one, what is live, else the newest."""
 
     CSS_PATH = "app.tcss"
     ALLOW_SELECT = False
     COMMANDS = {ActionProvider}
+    after_crash = "Runs go on in the background; start gpt-tui again to see them."
     BINDINGS = [*keys.bindings(keys.EVERYWHERE), Binding("ctrl+c", "quit", show=False, priority=True)]
 
     def __init__(self, workspace: Path, *, run: str | None = None, glyphs: str = "braille") -> None:
@@ -59,6 +61,7 @@ class Workbench(Polling, RunOperations, CellDiffApp[int], inherit_bindings=False
         raw_keymap, problems = preferences.load_keymap(preferences.keys_path())
         keymap, more = keys.check_keymap(raw_keymap)
         self.session = Session(workspace, saved, keymap, glyphs)
+        self.crash_log = preferences.state_dir() / "crash.log"
         self._problems = problems + [f"{preferences.keys_path()}: {problem}" for problem in more]
         self.DEFAULT_MODE = self._first_screen(run)  # type: ignore[misc]  # read by App.__init__
         super().__init__(driver_class=MeteredDriver)

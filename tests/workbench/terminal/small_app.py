@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Static
 
+from tui_gpt.workbench.terminal.crash_report import CrashReport
 from tui_gpt.workbench.terminal.driver import MeteredDriver
 from tui_gpt.workbench.terminal.output import CellDiffApp
 
@@ -58,8 +61,15 @@ class Small(App[int]):
         self.exit(7)
 
 
-class Ours(CellDiffApp[int], Small):
-    pass
+class Ours(CellDiffApp[int], CrashReport[int], Small):
+    """f5 raises."""
+
+    BINDINGS = [Binding("f5", "fail", "fail")]
+    crash_log = Path(os.environ.get("CRASH_LOG", "crash.log"))
+    after_crash = "All is saved."
+
+    def action_fail(self) -> None:
+        raise KeyError("not expected")
 
 
 if __name__ == "__main__":
