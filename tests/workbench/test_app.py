@@ -1,6 +1,7 @@
 """The app: which screen it opens on, how one gets from screen to screen, and what it tells the user."""
 
 import pytest
+from textual import events
 from textual.widgets import Input, OptionList
 
 from tests.workbench import fake_run
@@ -8,7 +9,7 @@ from tests.workbench.conftest import settle, text_of, words_in
 from tui_gpt.workbench import app_messages
 from tui_gpt.workbench.dialogs.prompt import Prompt
 from tui_gpt.workbench.dialogs.viewer import Viewer
-from tui_gpt.workbench.palette import ActionProvider
+from tui_gpt.workbench.palette import ActionPalette, ActionProvider
 
 
 @pytest.fixture
@@ -258,3 +259,21 @@ async def test_what_is_typed_while_the_palette_closes_starts_no_search(opened, m
         palette.post_message(Input.Changed(palette.query_one(Input), "theme"))
         await settle(app, pilot)
         assert not searched
+
+
+async def test_a_palette_left_open_on_another_screen_is_no_error(opened):
+    async with opened() as (app, pilot):
+        await press(app, pilot, "ctrl+p")
+        app.action_show_screen("runs")
+        await settle(app, pilot)
+        await press(app, pilot, "ctrl+p")
+        assert app.is_running and app.current_mode == "runs" and isinstance(app.screen, ActionPalette)
+
+
+async def test_a_click_from_before_the_terminal_shrank_is_no_error(opened):
+    async with opened() as (app, pilot):
+        await press(app, pilot, "ctrl+p")
+        palette = app.screen
+        palette.post_message(events.Click(palette, 5, 90, 0, 0, 1, False, False, False, screen_x=5, screen_y=90))
+        await settle(app, pilot)
+        assert app.is_running

@@ -247,7 +247,7 @@ class Workbench(Polling, RunOperations, CellDiffApp[int], CrashReport[int], inhe
 
     def action_command_palette(self) -> None:
         if isinstance(self.screen, WorkScreen):
-            self.push_screen(ActionPalette(id="--command-palette"))
+            self.push_screen(ActionPalette())
 
     def action_help(self) -> None:
         from tui_gpt.workbench.dialogs.help import help_lines

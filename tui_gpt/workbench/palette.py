@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from textual import on
+from textual import events, on
 from textual.binding import Binding
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.widgets import Input, OptionList
@@ -16,10 +16,10 @@ from tui_gpt.workbench.screens.work_screen import WorkScreen
 
 
 class ActionPalette(DismissOnce, CommandPalette):
-    """Textual's palette, without two errors of 8.2 that end the app.
+    """Textual's palette, without errors of 8.2 that end the app.
 
     Its list's page keys raise KeyError while the list has not been laid out. What is typed while the palette closes
-    starts a search whose widgets are gone when it ends.
+    starts a search whose widgets are gone when it ends. A click made before the terminal shrank hits no widget.
     """
 
     BINDINGS = [
@@ -29,6 +29,10 @@ class ActionPalette(DismissOnce, CommandPalette):
 
     def action_page(self, by: int) -> None:
         move_highlight(self.query_one(OptionList), by)
+
+    def on_click(self, event: events.Click) -> None:
+        if not self.region.contains_point(event.screen_offset):
+            event.prevent_default()
 
     @on(Input.Changed)
     def _ignore_while_closing(self, event: Input.Changed) -> None:

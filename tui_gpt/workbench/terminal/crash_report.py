@@ -27,7 +27,7 @@ class CrashReport(App[ReturnType]):
         if error is None or self.crash_log is None:
             super()._fatal_error()
             return
-        cause = error
+        cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
         words = f"error: the app ended unexpectedly: {type(cause).__name__}: {cause}\n{self.after_crash}\n"
