@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from textual import events, on
+from textual import events
 from textual.binding import Binding
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
-from textual.widgets import Input, OptionList
+from textual.widgets import OptionList
 
 from tui_gpt.workbench import keys
 from tui_gpt.workbench.dialogs.dismiss_once import DismissOnce
@@ -18,8 +19,9 @@ from tui_gpt.workbench.screens.work_screen import WorkScreen
 class ActionPalette(DismissOnce, CommandPalette):
     """Textual's palette, without errors of 8.2 that end the app.
 
-    Its list's page keys raise KeyError while the list has not been laid out. What is typed while the palette closes
-    starts a search whose widgets are gone when it ends. A click made before the terminal shrank hits no widget.
+    Its list's page keys raise KeyError while the list has not been laid out. What is typed while the palette closes,
+    and a palette closed before it is mounted, start a search whose widgets are gone when it ends. A click made
+    before the terminal shrank hits no widget.
     """
 
     BINDINGS = [
@@ -34,10 +36,9 @@ class ActionPalette(DismissOnce, CommandPalette):
         if not self.region.contains_point(event.screen_offset):
             event.prevent_default()
 
-    @on(Input.Changed)
-    def _ignore_while_closing(self, event: Input.Changed) -> None:
-        if self.is_answered:
-            event.prevent_default()
+    def run_worker(self, *arguments: Any, **options: Any) -> Any:
+        """Start a worker, but no more searches once the palette closes."""
+        return None if self.is_answered else super().run_worker(*arguments, **options)
 
 
 class ActionProvider(Provider):

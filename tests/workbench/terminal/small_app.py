@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.screen import ModalScreen
@@ -62,14 +63,18 @@ class Small(App[int]):
 
 
 class Ours(CellDiffApp[int], CrashReport[int], Small):
-    """f5 raises."""
+    """f5 raises, f6 in a worker."""
 
-    BINDINGS = [Binding("f5", "fail", "fail")]
+    BINDINGS = [Binding("f5", "fail", "fail"), Binding("f6", "fail_in_worker", "fail")]
     crash_log = Path(os.environ.get("CRASH_LOG", "crash.log"))
     after_crash = "All is saved."
 
     def action_fail(self) -> None:
         raise KeyError("not expected")
+
+    @work
+    async def action_fail_in_worker(self) -> None:
+        self.action_fail()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.text import Text
 from textual.app import App, ReturnType
+from textual.worker import WorkerFailed
 
 
 class CrashReport(App[ReturnType]):
@@ -27,10 +28,9 @@ class CrashReport(App[ReturnType]):
         if error is None or self.crash_log is None:
             super()._fatal_error()
             return
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        words = f"error: the app ended unexpectedly: {type(cause).__name__}: {cause}\n{self.after_crash}\n"
+        if isinstance(error, WorkerFailed) and isinstance(error.error, Exception):
+            error = error.error
+        words = f"error: the app ended unexpectedly: {type(error).__name__}: {error}\n{self.after_crash}\n"
         details = "".join(traceback.format_exception(error))
         about = (
             f"{time.strftime('%Y-%m-%d %H:%M:%S')} gpt-tui, textual {version('textual')}, "
