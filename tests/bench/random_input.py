@@ -15,8 +15,10 @@ import pty
 import random
 import re
 import select
+import shutil
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import termios
@@ -122,7 +124,9 @@ def main() -> int:
                 while alive and program.received == received and time.monotonic() - before < HANG_SECONDS:
                     alive = program.read(0.1)
                 if alive and program.received == received:
-                    print(f"seed {options.seed}: no answer after event {index}: {list(last)}")
+                    print(f"seed {options.seed}: no answer after event {index}: {list(last)}", flush=True)
+                    if shutil.which("py-spy"):
+                        subprocess.run(["py-spy", "dump", "--pid", str(program.pid)], check=False)
                     return 1
             if not alive:
                 program.read(1.0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from textual.pilot import Pilot
 
 from tests.workbench import fake_run
 from tui_gpt.hardware import Host
+from tui_gpt.run.folder import list_runs
 from tui_gpt.workbench.app import Workbench
 from tui_gpt.workbench.state.system_monitor import SystemMonitor, SystemReadings
 
@@ -59,9 +62,19 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    (tmp_path / "work" / "runs").mkdir(parents=True)
-    return tmp_path / "work"
+def workspace(tmp_path: Path) -> Iterator[Path]:
+    """Return an empty workspace. A test that leaves a live run in it fails, and the run is killed."""
+    runs = tmp_path / "work" / "runs"
+    runs.mkdir(parents=True)
+    yield tmp_path / "work"
+    fake_run.close_all()
+    left = [folder for folder in list_runs(runs) if folder.is_locked()]
+    for folder in left:
+        status = folder.read_status()
+        for pid in (status.supervisor_pid, *status.trainer_pids) if status else ():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    assert not left, f"live runs were left behind: {left}"
 
 
 Opener = Callable[..., Any]

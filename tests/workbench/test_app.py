@@ -221,7 +221,7 @@ async def test_page_keys_in_the_palette_before_it_lists_anything_are_no_error(op
         assert app.is_running
 
 
-@pytest.mark.parametrize("keys", [("ctrl+p", "t", "enter", "enter"), ("slash", "x", "enter", "enter")])
+@pytest.mark.parametrize("keys", [("ctrl+p", *"theme", "enter", "enter"), ("slash", "x", "enter", "enter")])
 async def test_a_dialog_that_is_answered_twice_takes_the_first_answer(opened, runs, keys):
     fake_run.finished(runs)
     async with opened() as (app, pilot):
