@@ -1,11 +1,12 @@
 """Append-only JSONL files with one writer and any number of readers that follow.
 
 A writer makes one `write` call for each line, so a killed writer leaves at most one incomplete line at the end; the
-next writer terminates it with a newline, and readers skip it. A line `{"rewound_to": N}` voids all lines after step N.
+next writer's first line terminates it, and readers skip it. A line `{"rewound_to": N}` voids all lines after step N.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -21,17 +22,23 @@ class JsonlWriter:
     """Appends messages to a file. Methods raise OSError when writing fails, for example because the disk is full."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         size = os.fstat(self._fd).st_size
-        if size and os.pread(self._fd, 1, size - 1) != b"\n":
-            os.write(self._fd, b"\n")
+        self._is_torn = bool(size) and os.pread(self._fd, 1, size - 1) != b"\n"  # by a killed writer
 
     def append(self, message: Message) -> None:
-        """Write `message` as one line."""
-        line = msgspec.json.encode(message) + b"\n"
+        """Write `message` as one line, or nothing of it."""
+        line = b"\n" * self._is_torn + msgspec.json.encode(message) + b"\n"
         written = os.write(self._fd, line)
-        if written != len(line):  # the disk is full; the next writer terminates the incomplete line
-            raise OSError(28, "No space left on device")
+        if written == len(line):
+            self._is_torn = False
+            return
+        if written:  # the disk is full, or the file at its limit: take the part back, or end its line with the next one
+            try:
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            except OSError:
+                self._is_torn = True
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def sync(self) -> None:
         """Flush the lines to disk."""
