@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -82,3 +84,22 @@ def test_a_child_waiting_for_a_message_notices_that_its_parent_was_killed(tmp_pa
     with pytest.raises(EOFError):
         channel.receive(PATIENCE_SECONDS)
     until(mark.exists, "the end of the grandchild's wait", NOTICE_SECONDS)  # its writes fail instead of blocking
+
+
+def test_a_child_imports_nothing_from_the_current_folder(tmp_path: Path) -> None:
+    """A `random.py` in the folder of a corpus was run by every process that was started there."""
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    for name in ("multiprocessing", "random", "msgspec", "tui_gpt"):
+        (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})")
+    script = elsewhere / "script.py"
+    script.write_text(
+        "from tui_gpt.run.child_process import spawn\n"
+        "if __name__ == '__main__':\n"
+        "    process, channel = spawn('tests.run.test_child_process:echo')\n"
+        "    channel.close()\n"
+        "    process.join(60)\n"
+    )
+    subprocess.run([sys.executable, str(script)], cwd=folder, check=True, timeout=100)
+    assert not (tmp_path / "ran").exists()

@@ -40,6 +40,9 @@ ALLOCATOR = {
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
 
+# Without it a child looks for modules in the current folder first, and runs a `random.py` that lies there.
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+
 
 class Channel:
     """A pair of queues to another process. `send` may be called from several threads, `receive` from one.
@@ -118,7 +121,7 @@ def spawn(
 
     log: file for its stdout and stderr. inherit: a file descriptor that it keeps open until it ends.
     """
-    for name, value in {"GOMP_SPINCOUNT": GOMP_SPINCOUNT, **ALLOCATOR}.items():
+    for name, value in {"GOMP_SPINCOUNT": GOMP_SPINCOUNT, **ALLOCATOR, **SAFE_PATH}.items():
         os.environ.setdefault(name, value)
     context = multiprocessing.get_context("spawn")
     to_child: SimpleQueue[Message] = context.SimpleQueue()

@@ -141,9 +141,12 @@ def _floor_note(prepared: PreparedRun) -> str:
 
 
 def _git_commit(folder: Path) -> str:
-    """Return the commit of the workspace, or an empty string where it is not a git checkout."""
+    """Return the commit of the workspace, or an empty string where it is not a git checkout.
+
+    Nothing that the repository configures is run: a file-system monitor would be, and with `--dirty` its filters.
+    """
     try:
-        command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+        command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", "describe", "--always"]
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         return ""

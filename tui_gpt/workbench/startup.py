@@ -29,6 +29,7 @@ def open_workbench(workspace: Path, *, run: str | None = None, ascii: bool = Fal
 
     from tui_gpt.workbench.app import Workbench
 
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # no process of ours looks for modules in the current folder
     resource_tracker.ensure_running()
     app = Workbench(workspace, run=run, glyphs="ascii" if ascii else glyphs_for(os.environ))
     code = asyncio.run(app.run_async(mouse=mouse))
