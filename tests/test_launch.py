@@ -22,7 +22,7 @@ from tui_gpt.run.folder import validate_name
 def test_the_default_name_consists_of_preset_and_corpora(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: str, name: str
 ) -> None:
-    monkeypatch.setattr(launch, "_start_supervisor", lambda *_: None)
+    monkeypatch.setattr(launch, "start_supervisor", lambda *_: None)
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "a book, at last.txt").write_text("It was a dark night. " * 100)
     folder = launch.start(tmp_path / "runs", tmp_path / "corpus", override({}, [f"data.corpus={corpus}"]))

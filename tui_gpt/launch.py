@@ -5,9 +5,12 @@ The command line, the workbench and the Python API all start runs with these fun
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from tui_gpt.checkpoints import manifest
 from tui_gpt.config import PartialConfig, build, check_resumable, flatten_keys, override, read_toml, set_key
 from tui_gpt.corpora import check_corpus, check_tokenizer
 from tui_gpt.corpora.sources.mixtures import parse_mixture
-from tui_gpt.errors import CheckpointError, ConfigError, RunError
+from tui_gpt.errors import CheckpointError, ConfigError, RunError, reason
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.supervisor import StartRequest
@@ -26,16 +29,24 @@ FIRST_STATUS_SECONDS = 20.0
 
 
 def start(
-    runs: Path, corpus_dir: Path, asked: PartialConfig, *, name: str | None = None, stop_at: int | None = None
+    runs: Path,
+    corpus_dir: Path,
+    asked: PartialConfig,
+    *,
+    name: str | None = None,
+    stop_at: int | None = None,
+    is_shared: bool = False,
 ) -> RunFolder:
     """Start a new run and return its folder. Raise UserError if the request is invalid.
+
+    is_shared: the members of the folder's group may control it, too.
 
     Blocks until the supervisor has written its first status (well under a second). The run is then still `starting`.
     """
     asked = validate_request(asked, corpus_dir)
     config = build(asked)
-    folder = folders.create(runs, name or f"{config.preset}-{_slug(config.data.corpus)}", asked)
-    _start_supervisor(folder, StartRequest(corpus_dir=str(corpus_dir.resolve()), stop_at=stop_at))
+    folder = folders.create(runs, name or f"{config.preset}-{_slug(config.data.corpus)}", asked, is_shared=is_shared)
+    start_supervisor(folder, StartRequest(corpus_dir=str(corpus_dir.resolve()), stop_at=stop_at))
     return folder
 
 
@@ -48,9 +59,17 @@ def resume(
     """
     if folder.is_locked():
         raise RunError("is already live", where=folder.id, do=f"Run gpt-tui attach {folder.id}")
+    with folders.claimed(folder, "resumed"):
+        request = _resume_request(folder, corpus_dir, changes or {}, stop_at)
+    start_supervisor(folder, request)  # takes the lock itself, and refuses where another start was faster
+    return folder
+
+
+def _resume_request(folder: RunFolder, corpus_dir: Path, changes: dict[str, Any], stop_at: int | None) -> StartRequest:
+    """Return the request to resume a run. Raise UserError if it cannot be resumed."""
     folder.read_info()  # raises if a newer version wrote it
     status = folder.read_status()
-    if status is not None and status.state == "finished" and "training.duration" not in (changes or {}):
+    if status is not None and status.state == "finished" and "training.duration" not in changes:
         raise RunError(
             f"is already finished, at step {status.step:,}",
             where=folder.id,
@@ -58,14 +77,12 @@ def resume(
         )
     asked = folder.read_asked()
     before = build(asked, str(folder.config))
-    for key, value in (changes or {}).items():
+    for key, value in changes.items():
         set_key(asked, key, value)
     check_resumable(before, build(asked))
     if newest := manifest.newest(folder.checkpoints, ["full"]):
         manifest.verify(newest.path)  # before the status of the last start is overwritten
-    request = StartRequest(corpus_dir=str(corpus_dir.resolve()), resume=True, changes=changes or {}, stop_at=stop_at)
-    _start_supervisor(folder, request)
-    return folder
+    return StartRequest(corpus_dir=str(corpus_dir.resolve()), resume=True, changes=changes, stop_at=stop_at)
 
 
 def validate_request(asked: PartialConfig, corpus_dir: Path) -> PartialConfig:
@@ -156,24 +173,20 @@ def _slug(corpus: str) -> str:
     return "".join(char if char.isascii() and (char.isalnum() or char in "._-+") else "-" for char in name)[:40]
 
 
-def _start_supervisor(folder: RunFolder, request: StartRequest) -> None:
+def start_supervisor(folder: RunFolder, request: StartRequest) -> None:
     """Start the supervisor in its own session and wait for its first status. Raise RunError if it does not start."""
-    argv = [
-        sys.executable,
-        "-P",
-        "-m",
-        "tui_gpt.run.supervisor",
-        str(folder.path),
-        msgspec.json.encode(request).decode(),
-    ]
+    argv = [sys.executable, "-P", "-m", "tui_gpt.run.supervisor", str(folder.path)]
     try:
         log = folder.log.open("ab")
     except OSError as error:
-        raise RunError(f"cannot be written: {error.strerror}", where=str(folder.log)) from None
+        raise RunError(f"cannot be written: {reason(error)}", where=str(folder.log)) from None
     with log:
         process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder.path
+            argv, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd=folder.path
         )
+    assert process.stdin is not None
+    with suppress(BrokenPipeError), process.stdin as pipe:  # not an argument: every user of the machine reads those
+        pipe.write(msgspec.json.encode(request))
     deadline = time.monotonic() + FIRST_STATUS_SECONDS
     while time.monotonic() < deadline:
         status = folder.read_status()
@@ -185,4 +198,7 @@ def _start_supervisor(folder: RunFolder, request: StartRequest) -> None:
                 f"did not start: {lines[-1] if lines else 'its supervisor printed nothing'}", where=folder.id
             )
         time.sleep(0.01)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
+    process.wait()
     raise RunError(f"did not start within {FIRST_STATUS_SECONDS:.0f} s", where=folder.id, do=f"See {folder.log}")

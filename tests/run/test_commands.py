@@ -13,10 +13,9 @@ from tests.live import at_step, ended, resume, start, until
 from tui_gpt.checkpoints import manifest
 from tui_gpt.errors import RunError
 from tui_gpt.run import command_files
-from tui_gpt.run.folder import RunFolder
+from tui_gpt.run.folder import RunFolder, take_lock
 from tui_gpt.run.jsonl import JsonlReader
 from tui_gpt.run.messages import Command, Event
-from tui_gpt.run.supervisor import take_lock
 
 
 def ask(folder: RunFolder, name: str, **fields: object) -> Event:

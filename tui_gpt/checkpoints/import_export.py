@@ -26,10 +26,9 @@ from tui_gpt.errors import CheckpointError, reason
 from tui_gpt.model import huggingface
 from tui_gpt.run import folder as folders
 from tui_gpt.run.child_process import Channel, run_task
-from tui_gpt.run.folder import RunFolder, write_atomically
+from tui_gpt.run.folder import RunFolder, take_lock, write_atomically
 from tui_gpt.run.jsonl import JsonlWriter
 from tui_gpt.run.messages import ConversionResult, Event, RunInfo, Status
-from tui_gpt.run.supervisor import take_lock
 
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"

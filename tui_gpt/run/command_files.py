@@ -6,19 +6,26 @@ viewers, and leave an audit trail.
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import socket
+import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from tui_gpt.errors import RunError, reason
 from tui_gpt.run.folder import RunFolder, write_atomically
 from tui_gpt.run.jsonl import JsonlReader
-from tui_gpt.run.messages import Command, Event
+from tui_gpt.run.messages import Command, Event, Status
+
+MAX_BYTES = 65_536
 
 
 def send(folder: RunFolder, command: Command) -> str:
@@ -42,21 +49,58 @@ def require_live(folder: RunFolder, verb: str) -> None:
         )
 
 
-def receive(folder: RunFolder) -> Iterator[Command | str]:
-    """Delete and yield the commands in the folder, ordered by id; for an invalid file, yield its name."""
-    with os.scandir(folder.commands) as entries:
-        names = sorted(entry.name for entry in entries if entry.name.endswith(".json") and entry.name[0] != ".")
+class Refused(NamedTuple):
+    """A file in `commands/` that is no command. is_deleted: False where even that failed, and it will be seen again."""
+
+    name: str
+    reason: str
+    is_deleted: bool = True
+
+
+def receive(folder: RunFolder) -> Iterator[Command | Refused]:
+    """Delete and yield the commands in the folder, ordered by id. Never raises, whatever somebody put there."""
+    try:
+        with os.scandir(folder.commands) as entries:
+            names = sorted(entry.name for entry in entries if entry.name.endswith(".json") and entry.name[0] != ".")
+    except FileNotFoundError:
+        with suppress(OSError):
+            folder.commands.mkdir(mode=0o700)
+        return
+    except OSError as error:
+        yield Refused("", f"cannot be read: {reason(error)}", is_deleted=False)
+        return
     for name in names:
         path = Path(folder.commands, name)
         try:
-            data = path.read_bytes()
-            path.unlink()
+            command: Command | Refused = _read(path)
         except FileNotFoundError:
             continue
+        except OSError as error:
+            command = Refused(name, reason(error))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+            command = Refused(name, "is not a valid command")
         try:
-            yield msgspec.json.decode(data, type=Command)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            yield name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:  # a command that stays would be executed again and again
+            command = Refused(name, f"cannot be deleted: {reason(error)}", is_deleted=False)
+        yield command
+
+
+def _read(path: Path) -> Command:
+    """Return the command in a file. Raise OSError if it is not a plain file of a command's size."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is not a plain file")
+        if status.st_size > MAX_BYTES:
+            raise OSError(errno.EFBIG, f"is larger than {MAX_BYTES:,} bytes")
+        return msgspec.json.decode(os.read(fd, MAX_BYTES), type=Command)
+    finally:
+        os.close(fd)
 
 
 def wait_for_ack(
@@ -81,10 +125,38 @@ def wait_for_ack(
 
 def signal_trainer(folder: RunFolder, sig: signal.Signals) -> None:
     """Send a signal to the trainer itself. Raise RunError if the run is not live or is on another host."""
+    status = _require_local(folder)
+    for pid in status.trainer_pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, sig)
+
+
+def kill(folder: RunFolder, timeout_seconds: float = 10.0) -> int:
+    """Kill all processes of a run that no longer answers, and return how many. Raise RunError if that is not possible.
+
+    They are found by the lock that they hold open, so that a reused process id hits no other program.
+    """
+    import psutil
+
+    _require_local(folder)
+    lock, found = str(folder.lock.resolve()), []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.uids().real == os.getuid() and any(file.path == lock for file in process.open_files()):
+                found.append(process)
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(found, timeout=timeout_seconds)
+    if folder.is_locked():
+        raise RunError("could not be killed: a process of another user holds its lock", where=folder.id)
+    return len(found)
+
+
+def _require_local(folder: RunFolder) -> Status:
     status = folder.read_status()
     if status is None or not folder.is_locked():
         raise RunError("is not live", where=folder.id)
     if status.host != socket.gethostname():
         raise RunError(f"runs on {status.host}", where=folder.id, do="Kill it on that host")
-    for pid in status.trainer_pids:
-        os.kill(pid, sig)
+    return status

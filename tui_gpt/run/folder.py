@@ -7,13 +7,16 @@ crashed; this state is derived, never written. A run of another host, on a share
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import shutil
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +38,10 @@ from tui_gpt.run.messages import (
 )
 
 S = TypeVar("S", bound=Message)
+
+FRESH_SECONDS = 10.0  # since the last heartbeat, which is written every second
+LOST_SECONDS = 600.0  # since the last heartbeat of a run on another host, whose clock may differ
+LOCK_TIMEOUT_SECONDS = 3.0
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
@@ -99,19 +106,36 @@ class RunFolder:
         return read_jsonl(self.events, Event)
 
     def is_locked(self) -> bool:
-        """Whether a supervisor or trainer of this run is alive, on this host or any other that shares flock."""
+        """Whether a supervisor or trainer of this run is alive, on this host or any other that shares flock.
+
+        Where the lock of another user's run may not be opened, its heartbeat answers.
+        """
         try:
-            fd = os.open(self.lock, os.O_RDONLY)
+            fd = os.open(self.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except PermissionError:
+            return self.seen_within(FRESH_SECONDS)
         except OSError:
             return False
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
+        except OSError:  # a file system without locks
+            return self.seen_within(FRESH_SECONDS)
         else:
             return False
         finally:
             os.close(fd)
+
+    def seen_within(self, within_seconds: float) -> bool:
+        """Whether the last sign of life is recent; True where that cannot be read."""
+        try:
+            status = self.read_status()
+        except RunError:
+            return True
+        if status is None or status.state in FINAL_STATES:
+            return False
+        return abs(time.time() - status.heartbeat) < within_seconds
 
     def state(self, status: Status | None = None) -> str:
         """Return the state of the run: one of `State`, `crashed`, or `elsewhere` if it is on another host."""
@@ -129,6 +153,58 @@ class RunFolder:
     def size_bytes(self) -> int:
         """Return the size of all files of the run."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+
+def take_lock(
+    folder: RunFolder, *, refusal: str = "is already live", do: str = "", timeout_seconds: float = LOCK_TIMEOUT_SECONDS
+) -> int:
+    """Lock the run and return the file descriptor of the lock. Raise RunError if it cannot be locked.
+
+    Retries for some seconds: a reader that tests the lock holds it for microseconds, and the trainer of a stopped run
+    for a moment after its last message.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    try:
+        is_shared = folder.commands.is_dir() and folder.commands.stat().st_mode & 0o070
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(folder.lock, flags, 0o660 if is_shared else 0o600)
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return fd
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(fd)
+                    raise RunError(refusal, where=folder.id, do=do or f"Run gpt-tui attach {folder.id}") from None
+                time.sleep(0.02)
+    except OSError as error:
+        raise RunError(f"cannot be locked: {reason(error)}", where=str(folder.lock)) from None
+
+
+@contextmanager
+def claimed(folder: RunFolder, verb: str) -> Iterator[None]:
+    """Hold the lock of a run while it is deleted, renamed or restarted. Raise RunError if it is or may be live.
+
+    verb: what is to be done, for the message ("deleted").
+    """
+    if folder.path.is_symlink():
+        raise RunError(f"is a symbolic link and cannot be {verb}", where=str(folder.path))
+    refusal, do = f"is live and cannot be {verb}", f"Stop it first: gpt-tui stop {folder.id}"
+    fd = take_lock(folder, refusal=refusal, do=do, timeout_seconds=0.5)
+    try:
+        try:
+            status = folder.read_status()
+        except RunError:
+            status = None  # a damaged status does not keep a run from being deleted
+        if status and status.host not in ("", socket.gethostname()) and folder.seen_within(LOST_SECONDS):
+            raise RunError(
+                f"is live on {status.host}, seen {time.time() - status.heartbeat:.0f} s ago, and cannot be {verb}",
+                where=folder.id,
+                do=f"Stop it on that host; a run not seen for {LOST_SECONDS / 60:.0f} minutes counts as dead",
+            )
+        yield
+    finally:
+        os.close(fd)
 
 
 def _check_version(raw: dict[str, Any], path: Path) -> None:
@@ -156,11 +232,39 @@ def _read(path: Path, kind: type[S], check: Callable[[dict[str, Any], Path], Non
         raise RunError(f"is damaged: {error}", where=str(path)) from None
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the contents of `path` atomically: a reader sees either the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")  # no conflict: each file has one writer
-    temporary.write_bytes(data)
-    temporary.replace(path)
+def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Replace the contents of `path` atomically: a reader sees either the old file or the new one.
+
+    durable: also after a power failure. It costs two flushes of the disk, too many for a file that changes each second.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    temporary.unlink(missing_ok=True)  # of a killed process that had the same id
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(fd)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Flush the names in a folder to disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot flush folders
+            raise
+    finally:
+        os.close(fd)
 
 
 def validate_name(name: str, what: str = "run name") -> str:
@@ -173,8 +277,11 @@ def validate_name(name: str, what: str = "run name") -> str:
     return name
 
 
-def create(runs: Path, name: str, asked: PartialConfig) -> RunFolder:
-    """Create the folder `<date>-<time>-<name>` under `runs` with its config.toml. Raise RunError if that fails."""
+def create(runs: Path, name: str, asked: PartialConfig, *, is_shared: bool = False) -> RunFolder:
+    """Create the folder `<date>-<time>-<name>` under `runs` with its config.toml. Raise RunError if that fails.
+
+    is_shared: the members of the folder's group may send it commands, too.
+    """
     validate_name(name)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     try:
@@ -187,8 +294,9 @@ def create(runs: Path, name: str, asked: PartialConfig) -> RunFolder:
             except FileExistsError:
                 continue
         folder.commands.mkdir()
+        folder.commands.chmod(0o2770 if is_shared else 0o700)  # mkdir's mode is subject to the umask
         folder.checkpoints.mkdir()
-        folder.config.write_text(to_toml(asked), "utf-8")
+        write_atomically(folder.config, to_toml(asked).encode())
     except OSError as error:
         raise RunError(
             f"cannot create a run: {reason(error)}", where=str(runs), do="Choose another folder with --workspace"
@@ -212,12 +320,14 @@ def gpus_in_use(runs: Path, besides: str = "") -> set[str]:
 
 def find(runs: Path, reference: str) -> RunFolder:
     """Return the run that `reference` names: a path, an id, or a part of exactly one id. Raise RunError otherwise."""
+    if not reference.strip():
+        raise RunError("the name of the run is empty", where=str(runs), do="List the runs with `gpt-tui runs`")
     path = Path(reference).expanduser()
     if (path / "config.toml").is_file() and (path / "commands").is_dir():
         return RunFolder(path.resolve())
     known = list_runs(runs)
     matches = [folder for folder in known if folder.id == reference] or [
-        folder for folder in known if reference and reference in folder.id
+        folder for folder in known if reference in folder.id
     ]
     if len(matches) == 1:
         return matches[0]
@@ -232,25 +342,24 @@ def find(runs: Path, reference: str) -> RunFolder:
 def rename(folder: RunFolder, name: str) -> RunFolder:
     """Rename a run, keeping its date and time, and return it. Raise RunError if it is live or the name is taken."""
     validate_name(name)
-    if folder.is_locked():
-        raise RunError("is live and cannot be renamed", where=folder.id, do=f"Stop it first: gpt-tui stop {folder.id}")
     stamp = re.match(r"\d{8}-\d{6}-", folder.id)
     target = folder.path.with_name((stamp.group() if stamp else "") + name)
-    if target.exists():
-        raise RunError(f"{target.name} already exists", where=str(folder.path.parent))
-    try:
-        folder.path.rename(target)
-    except OSError as error:
-        raise RunError(f"cannot be renamed: {reason(error)}", where=str(folder.path)) from None
+    with claimed(folder, "renamed"):
+        if target.exists():
+            raise RunError(f"{target.name} already exists", where=str(folder.path.parent))
+        try:
+            folder.path.rename(target)
+            sync_folder(target.parent)
+        except OSError as error:
+            raise RunError(f"cannot be renamed: {reason(error)}", where=str(folder.path)) from None
     return RunFolder(target)
 
 
 def delete(folder: RunFolder) -> None:
     """Delete a run with all its files. Raise RunError if it is live."""
-    if folder.is_locked():
-        raise RunError("is live and cannot be deleted", where=folder.id, do=f"Stop it first: gpt-tui stop {folder.id}")
-    try:
-        folder.config.unlink(missing_ok=True)  # first, so that a partly deleted run is not listed
-        shutil.rmtree(folder.path)
-    except OSError as error:
-        raise RunError(f"cannot be deleted: {reason(error)}", where=str(folder.path)) from None
+    with claimed(folder, "deleted"):
+        try:
+            folder.config.unlink(missing_ok=True)  # first, so that a partly deleted run is not listed
+            shutil.rmtree(folder.path)
+        except OSError as error:
+            raise RunError(f"cannot be deleted: {reason(error)}", where=str(folder.path)) from None

@@ -123,6 +123,12 @@ class Command(Message, frozen=True):
     now: bool = False  # stop only: without saving
 
 
+class FolderMoved(Message, frozen=True):
+    """To the trainer: the run folder has another place now, and what is saved goes there."""
+
+    path: str
+
+
 class Ack(Message, frozen=True):
     """The trainer's acknowledgement of a command: what was done, or why not."""
 

@@ -2,17 +2,23 @@
 
 It does not import torch, and is the only writer of status.json and events.jsonl. When the trainer dies, it records how.
 When the supervisor is killed, the trainer notices, saves a full checkpoint and exits. `launch.py` starts it as
-`python -m tui_gpt.run.supervisor FOLDER REQUEST` in its own session, so that it outlives the terminal.
+`python -m tui_gpt.run.supervisor FOLDER` in its own session, so that it outlives the terminal, with the request as its
+input.
+
+No error leaves a run that cannot be controlled: on one that nobody expected it records the error where it still can,
+asks the trainer to save, waits for a bounded time, kills it, and frees the lock.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
 import sys
 import time
+import traceback
+from contextlib import suppress
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +26,12 @@ import msgspec
 
 from tui_gpt import hardware
 from tui_gpt.config import build, flatten_keys, set_key, to_toml
-from tui_gpt.errors import RunError, UserError
+from tui_gpt.errors import UserError
 from tui_gpt.run import command_files
 from tui_gpt.run.child_process import spawn
-from tui_gpt.run.folder import RunFolder, gpus_in_use, write_atomically
+from tui_gpt.run.command_files import Refused
+from tui_gpt.run.folder import RunFolder, gpus_in_use, take_lock, write_atomically
+from tui_gpt.run.folder_place import FolderGone, FolderPlace, log_to_workspace
 from tui_gpt.run.jsonl import JsonlWriter
 from tui_gpt.run.messages import (
     FINAL_STATES,
@@ -32,6 +40,7 @@ from tui_gpt.run.messages import (
     Ended,
     Event,
     Failure,
+    FolderMoved,
     Message,
     Notice,
     Progress,
@@ -39,9 +48,10 @@ from tui_gpt.run.messages import (
 )
 
 TRAINER = "tui_gpt.training.trainer_process:run_trainer"
+TRAINER_ENDS_SECONDS = 60.0  # to leave after its last message
+SAVE_SECONDS = 300.0  # to save when the supervisor itself has failed
 SCAN_SECONDS = 0.1
 HEARTBEAT_SECONDS = 1.0
-LOCK_TIMEOUT_SECONDS = 3.0
 STOP_NOW_SECONDS = 10.0
 LOG_TAIL_LINES = 12
 
@@ -56,31 +66,15 @@ class StartRequest(Message, frozen=True):
     trainer: str = TRAINER
 
 
-def take_lock(folder: RunFolder) -> int:
-    """Lock the run and return the file descriptor of the lock. Raise RunError if another process holds it.
-
-    Retries for some seconds: a reader that tests the lock holds it for microseconds, and the trainer of a stopped run
-    for a moment after its last message.
-    """
-    fd = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o644)
-    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(fd)
-                raise RunError("is already live", where=folder.id, do=f"Run gpt-tui attach {folder.id}") from None
-            time.sleep(0.02)
-
-
 class Supervisor:
     """Supervises one start of a run, from taking the lock to the final status."""
 
     def __init__(self, folder: RunFolder, request: StartRequest) -> None:
         self.folder, self.request = folder, request
+        self.place = FolderPlace(folder.path)
         self.pending: dict[str, Command] = {}
+        self.undeletable: set[str] = set()  # files in commands/ that were refused and are still there
+        self.process: SpawnProcess | None = None
         self.ended: Ended | None = None
         self.signalled = False
         self.kill_at: float | None = None
@@ -102,27 +96,30 @@ class Supervisor:
         for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(sig, self._on_signal)
         try:
-            self._reject_stale_commands()
-            gpu = self._prepare()
-            self._write_status()
-            self.process, self.channel = spawn(
-                self.request.trainer,
-                str(self.folder.path),
-                self.request,
-                log=self.folder.log,
-                inherit=lock,
-            )
-            self._update(trainer_pids=(self.process.pid,))
-            verb = "resumed" if self.request.resume else "started"
-            where = f" on {gpu.name} {gpu.uuid}" if gpu else ""
-            self._event(verb, f"{verb}{where}", data={"changes": self.request.changes} if self.request.changes else {})
+            self._start(lock)
             while self._poll():
                 pass
-            self.process.join()
+            self._end_trainer(TRAINER_ENDS_SECONDS)
             self._record_exit()
+        except FolderGone:
+            self._leave_folder()
         except UserError as error:
-            failure = Failure.of(error)
-            self._finish("failed", str(error), failure)
+            self._end_trainer(0)
+            self._finish("failed", str(error), Failure.of(error))
+        except Exception as error:
+            self._end_after(error)
+
+    def _start(self, lock: int) -> None:
+        self._reject_stale_commands()
+        gpu = self._prepare()
+        self._write_status()
+        self.process, self.channel = spawn(
+            self.request.trainer, str(self.folder.path), self.request, log=self.folder.log, inherit=lock
+        )
+        self._update(trainer_pids=(self.process.pid,))
+        verb = "resumed" if self.request.resume else "started"
+        where = f" on {gpu.name} {gpu.uuid}" if gpu else ""
+        self._event(verb, f"{verb}{where}", data={"changes": self.request.changes} if self.request.changes else {})
 
     # ── main loop ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -135,15 +132,19 @@ class Supervisor:
                 message = self.channel.receive()
         except EOFError:
             return False
+        self.place.check()  # before anything is written into a folder of the same name
         for item in command_files.receive(self.folder):
-            self._forward(item)
+            if isinstance(item, Command):
+                self._forward(item)
+            else:
+                self._refuse(item)
         if self.signalled:
             self.signalled = False
             self._forward(Command(name="stop", sender="signal"))
-        if self.kill_at is not None and time.monotonic() > self.kill_at:
+        if self.process is not None and self.kill_at is not None and time.monotonic() > self.kill_at:
             self.kill_at = None
             self.process.kill()
-        if self.status_changed or time.time() - self.status.heartbeat > HEARTBEAT_SECONDS:
+        if self.status_changed or abs(time.time() - self.status.heartbeat) > HEARTBEAT_SECONDS:
             self._write_status()
         return True
 
@@ -169,10 +170,14 @@ class Supervisor:
             case Ended():
                 self.ended = message
 
-    def _forward(self, item: Command | str) -> None:
-        if isinstance(item, str):
-            self._event("refused", f"commands/{item} is not a valid command and was ignored", level="warning", ok=False)
-            return
+    def _refuse(self, item: Refused) -> None:
+        if not item.is_deleted:
+            if item.name in self.undeletable:
+                return
+            self.undeletable.add(item.name)
+        self._event("refused", f"commands/{item.name[:100]} {item.reason}", level="warning", ok=False)
+
+    def _forward(self, item: Command) -> None:
         self.pending[item.id] = item
         self.channel.send(item)
         if item.name == "stop":
@@ -203,9 +208,63 @@ class Supervisor:
             if isinstance(item, Command):
                 self._reject(item, "rejected: the run was not live when this command was sent")
 
+    def _end_trainer(self, patience_seconds: float) -> None:
+        """Wait for the trainer's process to end, and kill it when it does not."""
+        if self.process is None:
+            return
+        self.process.join(patience_seconds)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join(STOP_NOW_SECONDS)  # bounded: a process in the kernel's hands may not end
+
+    def _save_and_end(self, *messages: Message) -> None:
+        """Ask the trainer to save and stop, wait for its answer for a bounded time, and end it."""
+        if self.process is None:
+            return
+        for message in messages:
+            self.channel.send(message)
+        deadline = time.monotonic() + SAVE_SECONDS
+        try:
+            while self.ended is None and (left := deadline - time.monotonic()) > 0:
+                answer = self.channel.receive(left)
+                self.ended = answer if isinstance(answer, Ended) else None
+        except (EOFError, OSError):
+            pass
+        self._end_trainer(STOP_NOW_SECONDS)
+
+    def _end_after(self, error: Exception) -> None:
+        """End the run after an error that nobody expected, with all saved that can be."""
+        what = f"the supervisor failed: {type(error).__name__}: {error}"
+        with suppress(Exception):
+            traceback.print_exc()
+            self._event("error", what, level="error", ok=False, step=self.status.step)
+        with suppress(Exception):
+            self._save_and_end(Command(name="stop", sender="supervisor"))
+        self._end_trainer(0)
+        saved = f"The trainer ended at step {self.ended.step:,}" if self.ended else "The trainer was killed"
+        do = f"{saved}. Resume it: gpt-tui train --resume {self.folder.id}"
+        with suppress(Exception):
+            self._finish("failed", what, Failure(what=what, do=do, log_tail=self._log_tail()))
+
+    def _leave_folder(self) -> None:
+        """Save where the run folder is now or, where it was deleted, in a folder beside its old place."""
+        old = self.folder
+        what, target = self.place.leave()
+        if target is None:
+            self._save_and_end(Command(name="stop", sender="supervisor", now=True))
+        else:
+            self.folder, self.place = target, FolderPlace(target.path)
+            self._save_and_end(FolderMoved(path=str(target.path)), Command(name="stop", sender="supervisor"))
+        step = self.ended.step if self.ended else self.status.step
+        log_to_workspace(old.path.parent, f"{old.id}: {what}; ended at step {step:,}")
+        if target is not None:
+            do = f"Resume it: gpt-tui train --resume {target.path}"
+            with suppress(Exception):
+                self._finish("failed", what, Failure(what=what, do=do))
+
     def _record_exit(self) -> None:
         """Record how the trainer ended, and acknowledge the commands that are still pending."""
-        code = self.process.exitcode or 0
+        code = (self.process.exitcode if self.process else None) or 0
         if self.ended is not None:
             self._update(by_signal=self.ended.by_signal, step=self.ended.step)
             self._finish(self.ended.state, self.ended.message, self.ended.failure)
@@ -240,7 +299,8 @@ class Supervisor:
             command_id=stop_id,
             command="stop" if stops else "",
         )
-        self.events.sync()
+        with suppress(OSError):
+            self.events.sync()
         self._update(
             state=state, phase="", message=message, failure=failure, trainer_pids=(), eta_seconds=None, fraction=None
         )
@@ -271,27 +331,36 @@ class Supervisor:
 
     def _write_status(self) -> None:
         """Replace status.json. A full disk does not end the run: the next heartbeat retries."""
+        self.place.check()
         self.status = msgspec.structs.replace(self.status, heartbeat=time.time())
         self.status_changed = False
         try:
-            write_atomically(self.folder.status, msgspec.json.encode(self.status))
+            write_atomically(
+                self.folder.status, msgspec.json.encode(self.status), durable=self.status.state in FINAL_STATES
+            )
         except OSError as error:
-            print(f"status.json: {error}", file=sys.stderr, flush=True)
+            _log(f"status.json: {error}")
 
     def _event(self, kind: str, message: str, **fields: Any) -> None:
         try:
             self.events.append(Event(time=time.time(), kind=kind, message=message, **fields))
         except OSError as error:
-            print(f"events.jsonl: {error}: {kind}: {message}", file=sys.stderr, flush=True)
+            _log(f"events.jsonl: {error}: {kind}: {message}")
 
     def _on_signal(self, number: int, frame: object) -> None:
         if number != signal.SIGHUP:  # a closed terminal does not stop the run
             self.signalled = True
 
 
+def _log(text: str) -> None:
+    """Print to the log; the disk that holds it may be full, too."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
 def main() -> None:
-    """Run the supervisor with the folder and the request given on the command line."""
-    folder, request = RunFolder(Path(sys.argv[1])), msgspec.json.decode(sys.argv[2], type=StartRequest)
+    """Run the supervisor of the folder given on the command line, with the request given as its input."""
+    folder, request = RunFolder(Path(sys.argv[1])), msgspec.json.decode(sys.stdin.buffer.read(), type=StartRequest)
     try:
         Supervisor(folder, request).run()
     except UserError as error:
