@@ -6,12 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.live import SMALL, ended, start
+from tui_gpt import launch
+from tui_gpt.config import override
+from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
+from tui_gpt.run.messages import Status
+from tui_gpt.run.supervisor import StartRequest
 
 READ_ONLY = os.geteuid() != 0  # root writes everywhere
 
@@ -182,6 +189,74 @@ def test_delete_asks_for_confirmation_and_rename_keeps_the_date(run: RunFolder, 
     assert renamed == run.id[:16] + "baseline"
     assert gpt_tui(tmp_path, "delete", "baseline", "--yes").returncode == 0
     assert not any((tmp_path / "runs").iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("delete", "", "--yes"),
+        ("delete", " ", "--yes"),
+        ("rename", "", "other"),
+        ("stop", ""),
+        ("status", ""),
+        ("kill", "", "--yes"),
+        ("sample", ""),
+        ("eval", ""),
+        ("export", "", "out"),
+        ("plot", ""),
+        ("train", "--resume", ""),
+        ("train", "--init-from", ""),
+        ("train", "--config", ""),
+        ("train", "--corpus", ""),
+        ("train", "--name", ""),
+    ],
+)
+def test_an_empty_reference_never_means_the_newest_run(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """A script with an unset variable deleted the newest run."""
+    folder = folders.create(tmp_path / "runs", "precious", override({}, []))
+    result = gpt_tui(tmp_path, *arguments)
+    assert result.returncode == 2 and "empty" in result.stderr and len(result.stderr.splitlines()) == 1, result.stderr
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [folder.id]
+
+
+def test_a_run_that_is_a_link_is_not_touched(tmp_path: Path) -> None:
+    folder = folders.create(tmp_path / "elsewhere", "precious", override({}, []))
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "linked").symlink_to(folder.path)
+    for arguments in (("delete", "linked", "--yes"), ("rename", "linked", "other")):
+        result = gpt_tui(tmp_path, *arguments)
+        assert result.returncode == 2 and "symbolic link" in result.stderr
+    assert folder.config.exists()
+
+
+def test_a_run_that_lives_on_another_host_is_not_touched(tmp_path: Path) -> None:
+    folder = folders.create(tmp_path / "runs", "remote", override({}, []))
+
+    def seen(seconds_ago: float) -> None:
+        now = time.time() - seconds_ago
+        status = Status(state="running", phase="", started=now, heartbeat=now, host="another-host", supervisor_pid=1)
+        folders.write_atomically(folder.status, msgspec.json.encode(status))
+
+    seen(5)
+    result = gpt_tui(tmp_path, "delete", "remote", "--yes")
+    assert result.returncode == 2 and "is live on another-host" in result.stderr and folder.config.exists()
+    seen(3600)
+    assert gpt_tui(tmp_path, "delete", "remote", "--yes").returncode == 0
+
+
+def test_wait_logs_and_kill(tmp_path: Path) -> None:
+    folder = folders.create(tmp_path / "runs", "run", override({}, []))
+    launch.start_supervisor(folder, StartRequest(corpus_dir=str(tmp_path), trainer="tests.run.fake_trainer:run"))
+    with folder.log.open("a") as log:
+        log.write("first\na line with \x1b[31mcolours\n")
+    printed = gpt_tui(tmp_path, "logs", "run", "-n", "1").stdout
+    assert printed == "a line with \ufffd[31mcolours\n"
+    assert gpt_tui(tmp_path, "wait", "run", "--timeout", "0.1").returncode == 124
+    assert gpt_tui(tmp_path, "kill", "run", input="n\n").returncode == 130
+    killed = gpt_tui(tmp_path, "kill", "run", "--yes")
+    assert killed.returncode == 0 and "killed 2 processes" in killed.stderr, killed.stderr
+    assert gpt_tui(tmp_path, "wait", "run").returncode == 1
+    assert "is crashed, cannot kill" in gpt_tui(tmp_path, "kill", "run", "--yes").stderr
 
 
 def test_modules_outside_the_torch_rooms_import_neither_torch_nor_numpy(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Workspace:
 
         Raises RunError.
         """
-        if reference:
+        if reference is not None:
             return folders.find(self.runs, reference)
         known = folders.list_runs(self.runs)
         live = [folder for folder in known if folder.is_locked()]

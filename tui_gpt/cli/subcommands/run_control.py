@@ -1,12 +1,15 @@
-"""`gpt-tui attach|pause|resume|checkpoint|stop`: watch and control a live run."""
+"""`gpt-tui attach|pause|resume|checkpoint|stop|kill|wait|logs`: watch and control a live run."""
 
 from __future__ import annotations
 
+import time
+from collections import deque
+
 import click
 
-from tui_gpt.cli.follow import follow
+from tui_gpt.cli.follow import exit_code, follow, sanitize
 from tui_gpt.cli.options import Workspace, command, json_option, print_json
-from tui_gpt.errors import RunError
+from tui_gpt.errors import RunError, reason
 from tui_gpt.run import command_files
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.jsonl import JsonlReader
@@ -68,6 +71,58 @@ def checkpoint_command(workspace: Workspace, run: str | None, timeout: float, as
 def stop_command(workspace: Workspace, run: str | None, now: bool, timeout: float, as_json: bool) -> None:
     """Save a full checkpoint and stop a live run."""
     _send(workspace.find(run), Command(name="stop", sender="cli", now=now), timeout, as_json)
+
+
+@command("kill")
+@click.argument("run", metavar="RUN")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def kill_command(workspace: Workspace, run: str, yes: bool) -> None:
+    """Kill a run that no longer answers; what it did since its last checkpoint is lost."""
+    folder = workspace.find(run)
+    command_files.require_live(folder, "kill")
+    if not yes:
+        click.confirm(f"Kill {folder.id} without saving?", abort=True, err=True)
+    count = command_files.kill(folder)
+    click.echo(f"{folder.id}: killed {count} processes; resume it with gpt-tui train --resume {folder.id}", err=True)
+
+
+@command("wait")
+@run_argument
+@click.option("--timeout", type=click.FloatRange(0), help="Give up after so many seconds, with exit code 124.")
+def wait_command(workspace: Workspace, run: str | None, timeout: float | None) -> None:
+    """Wait until a run ends, and exit with its exit code."""
+    folder = workspace.find(run)
+    deadline = time.monotonic() + timeout if timeout is not None else float("inf")
+    while folder.is_locked() or folder.state() == "elsewhere":
+        if time.monotonic() > deadline:
+            raise SystemExit(124)  # as timeout(1)
+        time.sleep(0.1)
+    status = folder.read_status()
+    raise SystemExit(exit_code(folder.state(status), status))
+
+
+@command("logs")
+@run_argument
+@click.option("-n", "--lines", type=click.IntRange(0), default=50, show_default=True, help="Lines from the end.")
+@click.option("-f", "--follow", "follows", is_flag=True, help="Print what is added until the run ends.")
+def logs_command(workspace: Workspace, run: str | None, lines: int, follows: bool) -> None:
+    """Print the log of a run's processes: their warnings and tracebacks."""
+    folder = workspace.find(run)
+    try:
+        with folder.log.open("rb") as file:
+            for line in deque(file, maxlen=lines):
+                click.echo(sanitize(line.decode("utf-8", "replace").rstrip("\n")))
+            while follows:
+                is_live = folder.is_locked()  # first: what it wrote before its end is read below
+                for line in file:
+                    click.echo(sanitize(line.decode("utf-8", "replace").rstrip("\n")))
+                if not is_live:
+                    return
+                time.sleep(0.2)
+    except FileNotFoundError:
+        raise RunError("has no log yet", where=folder.id) from None
+    except OSError as error:
+        raise RunError(f"cannot be read: {reason(error)}", where=str(folder.log)) from None
 
 
 def _send(folder: RunFolder, command: Command, timeout: float, as_json: bool) -> None:

@@ -37,7 +37,7 @@ def _help_config(context: click.Context, parameter: click.Parameter, value: bool
 
 
 @command("train")
-@click.option("--config", "config", default="", metavar="PRESET|FILE", help="A preset or a TOML file (default: pico).")
+@click.option("--config", "config", metavar="PRESET|FILE", help="A preset or a TOML file (default: pico).")
 @click.option("--corpus", metavar="NAME|PATH", help="A corpus, text file or folder (default: stories).")
 @click.option("--steps", type=click.IntRange(1), help="Train for this many steps.")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Train for this many epochs.")
@@ -52,6 +52,7 @@ def _help_config(context: click.Context, parameter: click.Parameter, value: bool
     "--cooldown-from", metavar="CHECKPOINT", help="Continue it in a new run whose learning rate decays over --steps."
 )
 @click.option("--name", help="Name of the run (default: preset and corpus).")
+@click.option("--group", is_flag=True, help="Let the members of the folder's group control the run, too.")
 @click.option("--detach", is_flag=True, help="Start the run in the background and print its id.")
 @click.option("--dry-run", is_flag=True, help="Check everything and print the config, but start nothing.")
 @click.option(
@@ -66,7 +67,7 @@ def _help_config(context: click.Context, parameter: click.Parameter, value: bool
 @click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
 def train_command(
     workspace: Workspace,
-    config: str,
+    config: str | None,
     corpus: str | None,
     steps: int | None,
     epochs: float | None,
@@ -77,12 +78,16 @@ def train_command(
     init_from: str | None,
     cooldown_from: str | None,
     name: str | None,
+    group: bool,
     detach: bool,
     dry_run: bool,
     as_json: bool,
     overrides: tuple[str, ...],
 ) -> None:
     """Train a GPT. Ctrl-C saves and stops the run; closing the terminal leaves it running."""
+    _refuse_empty(
+        config=config, corpus=corpus, resume=resume, init_from=init_from, cooldown_from=cooldown_from, name=name
+    )
     settings = override(load_config(config) if config else {}, overrides)
     lengths = {"steps": steps, "epochs": epochs, "tokens": tokens, "minutes": minutes}
     given = [f"{value} {unit}" for unit, value in lengths.items() if value is not None]
@@ -103,7 +108,7 @@ def train_command(
         if dry_run:
             _print_config(launch.validate_request(settings, workspace.corpus))
             return
-        folder = launch.start(workspace.runs, workspace.corpus, settings, name=name, stop_at=stop_at)
+        folder = launch.start(workspace.runs, workspace.corpus, settings, name=name, stop_at=stop_at, is_shared=group)
     if detach:
         click.echo(folder.id)
         return
@@ -111,10 +116,17 @@ def train_command(
     raise SystemExit(code)
 
 
+def _refuse_empty(**options: str | None) -> None:
+    """Raise ConfigError for an option with an empty value, as a script with an unset variable gives it."""
+    for name, value in options.items():
+        if value is not None and not value.strip():
+            raise ConfigError(f"--{name.replace('_', '-')} is empty", where="command line")
+
+
 def _cooldown(
     reference: str,
     steps: int | None,
-    config: str,
+    config: str | None,
     init_from: str | None,
     workspace: Workspace,
     settings: dict[str, Any],
@@ -130,7 +142,7 @@ def _cooldown(
 
 
 def _check_resume_options(
-    config: str, name: str | None, init_from: str | None, cooldown_from: str | None, dry_run: bool
+    config: str | None, name: str | None, init_from: str | None, cooldown_from: str | None, dry_run: bool
 ) -> None:
     options = {"--config": config, "--name": name, "--init-from": init_from, "--cooldown-from": cooldown_from}
     for option, value in (options | {"--dry-run": dry_run}).items():
