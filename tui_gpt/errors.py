@@ -6,6 +6,8 @@ shows it as a notice, the run folder keeps it in `status.json`; none of them sho
 
 from __future__ import annotations
 
+from tui_gpt.safe_text import safe_line
+
 
 class UserError(Exception):
     """Base class of errors that the user can fix.
@@ -22,7 +24,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text}. {self.do}" if self.do else text
+        return safe_line(f"{text}. {self.do}" if self.do else text)
 
 
 def _rebuild(kind: type[UserError], what: str, where: str, do: str) -> UserError:

@@ -15,6 +15,7 @@ import pytest
 from tests.live import SMALL, ended, start
 from tui_gpt import launch
 from tui_gpt.config import override
+from tui_gpt.files import write_atomically
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import Status
@@ -235,7 +236,7 @@ def test_a_run_that_lives_on_another_host_is_not_touched(tmp_path: Path) -> None
     def seen(seconds_ago: float) -> None:
         now = time.time() - seconds_ago
         status = Status(state="running", phase="", started=now, heartbeat=now, host="another-host", supervisor_pid=1)
-        folders.write_atomically(folder.status, msgspec.json.encode(status))
+        write_atomically(folder.status, msgspec.json.encode(status))
 
     seen(5)
     result = gpt_tui(tmp_path, "delete", "remote", "--yes")

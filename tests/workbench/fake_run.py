@@ -18,8 +18,9 @@ import msgspec
 
 from tui_gpt.checkpoints import manifest
 from tui_gpt.config import build, to_dict, to_toml
+from tui_gpt.files import write_atomically
 from tui_gpt.run.command_files import receive
-from tui_gpt.run.folder import RunFolder, write_atomically
+from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.jsonl import JsonlWriter
 from tui_gpt.run.messages import (
     SCHEMA_VERSION,

@@ -23,10 +23,11 @@ from tui_gpt.config import Config, to_dict, to_toml
 from tui_gpt.corpora import Tokenizer, load_tokenizer, make_tokenizer
 from tui_gpt.corpora.tokenizers.build import from_vocabulary
 from tui_gpt.errors import CheckpointError, reason
+from tui_gpt.files import write_atomically
 from tui_gpt.model import huggingface
 from tui_gpt.run import folder as folders
 from tui_gpt.run.child_process import Channel, run_task
-from tui_gpt.run.folder import RunFolder, take_lock, write_atomically
+from tui_gpt.run.folder import RunFolder, take_lock
 from tui_gpt.run.jsonl import JsonlWriter
 from tui_gpt.run.messages import ConversionResult, Event, RunInfo, Status
 

@@ -86,7 +86,7 @@ def read_manifest(checkpoint: Path) -> Manifest:
                 do="Upgrade gpt-tui",
             )
         return msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"has a damaged manifest: {error}", where=str(checkpoint)) from None
 
 

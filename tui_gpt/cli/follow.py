@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from tui_gpt.cli.output import to_markup
 from tui_gpt.errors import RunError
 from tui_gpt.run import command_files
 from tui_gpt.run.folder import RunFolder
@@ -67,10 +67,8 @@ def follow(folder: RunFolder, *, as_json: bool, owns: bool, from_now: bool = Fal
                     view.notify(f"detached; the run continues. Follow it with gpt-tui attach {folder.id}")
                     return 0
                 time.sleep(POLL_SECONDS)
-    except (BrokenPipeError, OSError) as error:
-        if isinstance(error, BrokenPipeError) or not sys.stderr.isatty():
-            return 0  # nobody reads the output any more; the run continues
-        raise
+    except BrokenPipeError:
+        return 0  # nobody reads the output any more; the run continues
 
 
 def _wait_for_end(folder: RunFolder, view: View) -> int:
@@ -169,7 +167,7 @@ class TextView(View):
 
     def __enter__(self) -> TextView:
         (self.live or nullcontext()).__enter__()
-        self._print(f"[bold]{escape(self.folder.id)}[/]")
+        self._print(f"[bold]{to_markup(self.folder.id)}[/]")
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -180,7 +178,7 @@ class TextView(View):
         self.console.print(markup, soft_wrap=True)
 
     def notify(self, text: str) -> None:
-        self._print(f"[yellow]{escape(text)}[/]")
+        self._print(f"[yellow]{to_markup(text)}[/]")
 
     def show(self, kind: str, item: Message) -> None:
         match item:
@@ -195,7 +193,7 @@ class TextView(View):
                     f"  perplexity {format_number(item.perplexity, 2)}{bits}  [dim]{scope}[/]{best}"
                 )
             case Sample():
-                text = f"[dim]{escape(sanitize(item.prompt))}[/]{escape(sanitize(item.text))}"
+                text = f"[dim]{to_markup(item.prompt)}[/]{to_markup(item.text)}"
                 self._print(f"  step {item.step:>6,}  [dim]sample ›[/] [italic]{text}[/]")
             case Event():
                 self._event(item)
@@ -209,7 +207,7 @@ class TextView(View):
     def _event(self, event: Event) -> None:
         colour = {"info": "dim", "warning": "yellow", "error": "red"}[event.level]
         if event.kind not in (*FINAL_STATES, "started"):  # `end` reports the final state
-            self._print(f"  [{colour}]{escape(sanitize(event.message))}[/]")
+            self._print(f"  [{colour}]{to_markup(event.message)}[/]")
 
     def status(self, status: Status) -> None:
         if self.live is not None and self.task is not None:
@@ -219,22 +217,22 @@ class TextView(View):
             of = f"/{status.total_steps:,}" if status.total_steps else ""
             self.live.update(
                 self.task,
-                description=f"[bold]{status.state}[/] {escape(status.phase) if status.phase != 'training' else ''}",
+                description=f"[bold]{status.state}[/] {to_markup(status.phase) if status.phase != 'training' else ''}",
                 completed=status.step,
                 total=status.total_steps,
                 detail=f"step {status.step:,}{of}  {loss}{speed}{eta}",
             )
         elif status.state == "starting" and status.phase != self.phase:
             self.phase = status.phase
-            self._print(f"  [dim]{escape(status.phase)}[/]")
+            self._print(f"  [dim]{to_markup(status.phase)}[/]")
 
     def end(self, state: str, status: Status | None) -> None:
         message = status.message if status and state in FINAL_STATES else "the supervisor and the trainer were killed"
         colour = "red" if state in ("failed", "crashed") else "green"
-        self._print(f"[{colour} bold]{state}[/]: {escape(message)}")
+        self._print(f"[{colour} bold]{state}[/]: {to_markup(message)}")
         if state in ("failed", "crashed"):
             self._print(
-                f"  [dim]log: {escape(str(self.folder.log))}; resume: gpt-tui train --resume {self.folder.id}[/]"
+                f"  [dim]log: {to_markup(str(self.folder.log))}; resume: gpt-tui train --resume {self.folder.id}[/]"
             )
         elif status and status.step:
             self._print(f"  [dim]generate text: gpt-tui sample {self.folder.id} --tokens 200[/]")
@@ -252,8 +250,3 @@ def format_duration(seconds: float) -> str:
     if hours:
         return f"{hours}h {minutes:02}m"
     return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
-
-
-def sanitize(text: str) -> str:
-    """Replace control characters, so that text from a model or a file cannot control the terminal."""
-    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from tui_gpt.errors import RunError
 from tui_gpt.run import folder as folders
@@ -99,8 +98,3 @@ class Group(click.Group):
             hint = f" Did you mean {near[0]}?" if near else ""
             raise click.UsageError(f"Unknown command {args[0]!r}.{hint}", context)
         return super().resolve_command(context, args)
-
-
-def print_json(value: Any) -> None:
-    """Print a value as JSON on one line of stdout."""
-    click.echo(msgspec.json.encode(value).decode())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
+from tui_gpt.cli.output import echo
 
 if TYPE_CHECKING:
     from tui_gpt.corpora.sources.source import Progress
@@ -22,7 +22,7 @@ def progress_reporter() -> Iterator[Progress]:
         def print_phase(phase: str, fraction: float | None) -> None:
             if phase not in seen:
                 seen.add(phase)
-                click.echo(phase, err=True)
+                echo(phase, err=True)
 
         yield print_phase
         return
@@ -30,7 +30,7 @@ def progress_reporter() -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
         phases: dict[str, TaskID] = {}
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-import click
+from tui_gpt.cli.output import echo
 
 
 class Column(NamedTuple):
@@ -27,7 +27,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
         _print_rich(columns, rows)
     else:
         for line in format_plain(columns, rows):
-            click.echo(line)
+            echo(line)
 
 
 def format_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:

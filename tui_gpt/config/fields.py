@@ -86,7 +86,7 @@ class Field:
             return self.convert(text, where)
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text
         if self.kind == "texts" and not isinstance(value, list):
             value = [str(value)]

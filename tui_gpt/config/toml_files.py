@@ -20,6 +20,7 @@ from tui_gpt.config.fields import field, fields
 from tui_gpt.config.presets import PRESETS
 from tui_gpt.config.schema import Config
 from tui_gpt.errors import ConfigError, reason
+from tui_gpt.files import read_file
 
 PartialConfig = dict[str, Any]
 
@@ -27,12 +28,12 @@ PartialConfig = dict[str, Any]
 def read_toml(path: Path) -> PartialConfig:
     """Return the tables of a config file. Raises ConfigError, with the line for a syntax error."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(read_file(path).decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot be read: {reason(error)}", where=str(path)) from None
     except UnicodeDecodeError:
         raise ConfigError("not UTF-8 text", where=str(path), do="Save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"invalid TOML: {error}", where=str(path)) from None
 
 

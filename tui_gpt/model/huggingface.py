@@ -96,7 +96,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         return msgspec.json.decode(path.read_bytes(), type=dict)
     except OSError as error:
         raise CheckpointError(f"cannot be read: {reason(error)}", where=str(path)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"is not valid JSON: {error}", where=str(path)) from None
 
 

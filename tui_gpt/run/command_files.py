@@ -21,7 +21,8 @@ from typing import NamedTuple
 import msgspec
 
 from tui_gpt.errors import RunError, reason
-from tui_gpt.run.folder import RunFolder, write_atomically
+from tui_gpt.files import write_atomically
+from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.jsonl import JsonlReader
 from tui_gpt.run.messages import Command, Event, Status
 
@@ -77,7 +78,7 @@ def receive(folder: RunFolder) -> Iterator[Command | Refused]:
             continue
         except OSError as error:
             command = Refused(name, reason(error))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        except (ValueError, RecursionError):
             command = Refused(name, "is not a valid command")
         try:
             if path.is_dir() and not path.is_symlink():

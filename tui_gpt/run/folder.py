@@ -7,13 +7,11 @@ crashed; this state is derived, never written. A run of another host, on a share
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +22,7 @@ import msgspec
 
 from tui_gpt.config import Config, PartialConfig, build, read_toml, to_toml
 from tui_gpt.errors import RunError, reason
+from tui_gpt.files import read_file, sync_folder, write_atomically
 from tui_gpt.run.jsonl import read_jsonl
 from tui_gpt.run.messages import (
     FINAL_STATES,
@@ -151,8 +150,13 @@ class RunFolder:
         return "crashed"
 
     def size_bytes(self) -> int:
-        """Return the size of all files of the run."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        """Return the size of all files of the run; those that go meanwhile, or cannot be read, count as empty."""
+        total = 0
+        for parent, _, names in os.walk(self.path):
+            for name in names:
+                with suppress(OSError):
+                    total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118  # faster, for many files
+        return total
 
 
 def take_lock(
@@ -219,7 +223,7 @@ def _check_version(raw: dict[str, Any], path: Path) -> None:
 
 def _read(path: Path, kind: type[S], check: Callable[[dict[str, Any], Path], None] | None = None) -> S | None:
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -228,43 +232,8 @@ def _read(path: Path, kind: type[S], check: Callable[[dict[str, Any], Path], Non
         if check is not None:
             check(msgspec.json.decode(data, type=dict), path)
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"is damaged: {error}", where=str(path)) from None
-
-
-def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Replace the contents of `path` atomically: a reader sees either the old file or the new one.
-
-    durable: also after a power failure. It costs two flushes of the disk, too many for a file that changes each second.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    temporary.unlink(missing_ok=True)  # of a killed process that had the same id
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(fd)
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    if durable:
-        sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Flush the names in a folder to disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot flush folders
-            raise
-    finally:
-        os.close(fd)
 
 
 def validate_name(name: str, what: str = "run name") -> str:
@@ -305,11 +274,11 @@ def create(runs: Path, name: str, asked: PartialConfig, *, is_shared: bool = Fal
 
 
 def list_runs(runs: Path) -> list[RunFolder]:
-    """Return all runs under `runs`, oldest first."""
+    """Return all runs under `runs`, oldest first; folders that cannot be read are left out."""
     if not runs.is_dir():
         return []
-    found = (RunFolder(path) for path in runs.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return sorted((folder for folder in found if folder.config.exists()), key=lambda folder: folder.id)
+    found = (RunFolder(path) for path in runs.iterdir() if not path.name.startswith("."))
+    return sorted((folder for folder in found if os.access(folder.config, os.F_OK)), key=lambda folder: folder.id)
 
 
 def gpus_in_use(runs: Path, besides: str = "") -> set[str]:

@@ -27,10 +27,11 @@ import msgspec
 from tui_gpt import hardware
 from tui_gpt.config import build, flatten_keys, set_key, to_toml
 from tui_gpt.errors import UserError
+from tui_gpt.files import write_atomically
 from tui_gpt.run import command_files
 from tui_gpt.run.child_process import spawn
 from tui_gpt.run.command_files import Refused
-from tui_gpt.run.folder import RunFolder, gpus_in_use, take_lock, write_atomically
+from tui_gpt.run.folder import RunFolder, gpus_in_use, take_lock
 from tui_gpt.run.folder_place import FolderGone, FolderPlace, log_to_workspace
 from tui_gpt.run.jsonl import JsonlWriter
 from tui_gpt.run.messages import (

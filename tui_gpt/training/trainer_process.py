@@ -15,8 +15,9 @@ import msgspec
 from tui_gpt import hardware
 from tui_gpt.config import to_dict, to_toml
 from tui_gpt.errors import RunError, UserError
+from tui_gpt.files import write_atomically
 from tui_gpt.run.child_process import Channel
-from tui_gpt.run.folder import RunFolder, write_atomically
+from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import CorpusInfo, Ended, Failure, RunInfo
 from tui_gpt.run.supervisor import StartRequest
 from tui_gpt.training.loop.control import StopRequested, TrainerControl

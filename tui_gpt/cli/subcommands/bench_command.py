@@ -7,7 +7,8 @@ import os
 import click
 
 from tui_gpt import hardware, launch
-from tui_gpt.cli.options import Workspace, command, json_option, print_json
+from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.cli.output import echo, print_json
 from tui_gpt.cli.progress import progress_reporter
 from tui_gpt.cli.subcommands.train import resolve_corpus_path
 from tui_gpt.cli.tables import Column, print_table
@@ -73,7 +74,7 @@ def _choose_gpu(workspace: Workspace, device: str) -> None:
     live = [folder.id for folder in folders.list_runs(workspace.runs) if folder.is_locked()]
     if live:
         verb = "is" if len(live) == 1 else "are"
-        click.echo(f"warning: {', '.join(live)} {verb} live and will slow down the measurement", err=True)
+        echo(f"warning: {', '.join(live)} {verb} live and will slow down the measurement", err=True)
     gpu = hardware.choose_gpu(device, hardware.gpus(), folders.gpus_in_use(workspace.runs))
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
@@ -103,12 +104,12 @@ def _print_bench(result: BenchmarkResult) -> None:
         ("generation", f"{result.generation_tokens_per_second:,.0f} tokens/s, batch of one"),
     ]
     _print_facts(result, rows)
-    click.echo(f"\n{result.verdict}")
+    echo(f"\n{result.verdict}")
 
 
 def _print_search(result: BatchSizeSearchResult) -> None:
     _print_facts(result, [])
-    click.echo()
+    echo()
     titles = ("micro_batch_size", "accumulation_steps", "ms/pass", "tokens/s", "memory")
     rows = []
     for size in result.sizes:
@@ -117,12 +118,12 @@ def _print_search(result: BatchSizeSearchResult) -> None:
             cells = [f"{size.pass_ms:,.1f}", f"{size.tokens_per_second:,.0f}", _gib(size.memory_peak_bytes)]
         rows.append([f"{size.micro_batch_size:,}", f"{size.accumulation_steps:,}", *cells])
     print_table([Column(title, "right") for title in titles], rows)
-    click.echo(f"\nThe search ended at {result.largest_micro_batch_size:,}, by {result.ended_by}: {result.reason}.")
+    echo(f"\nThe search ended at {result.largest_micro_batch_size:,}, by {result.ended_by}: {result.reason}.")
     if result.overrides == result.overrides_keeping_step:
-        click.echo(f"Fastest, with the least memory: {result.overrides} (same step: {result.tokens_per_step:,} tokens)")
+        echo(f"Fastest, with the least memory: {result.overrides} (same step: {result.tokens_per_step:,} tokens)")
         return
-    click.echo(f"Fastest, with the least memory: {result.overrides} (new step: {result.tokens_per_step:,} tokens)")
-    click.echo(f"Fastest with the config's step: {result.overrides_keeping_step}")
+    echo(f"Fastest, with the least memory: {result.overrides} (new step: {result.tokens_per_step:,} tokens)")
+    echo(f"Fastest with the config's step: {result.overrides_keeping_step}")
 
 
 def _print_facts(result: MeasurementContext, rows: list[tuple[str, str]]) -> None:

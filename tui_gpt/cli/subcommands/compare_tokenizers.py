@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from tui_gpt.cli.options import Workspace, command, json_option, print_json
+from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.cli.output import print_json
 from tui_gpt.cli.progress import progress_reporter
 from tui_gpt.cli.subcommands.train import resolve_corpus_path
 from tui_gpt.cli.tables import Column, print_table

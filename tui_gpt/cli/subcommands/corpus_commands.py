@@ -8,8 +8,8 @@ from typing import Any
 import click
 import msgspec
 
-from tui_gpt.cli.follow import sanitize
-from tui_gpt.cli.options import Workspace, command, json_option, print_json, workspace_option
+from tui_gpt.cli.options import Workspace, command, json_option, workspace_option
+from tui_gpt.cli.output import echo, print_json
 from tui_gpt.cli.progress import progress_reporter
 from tui_gpt.cli.subcommands.compare_tokenizers import compare_tokenizers_command
 from tui_gpt.cli.subcommands.train import resolve_corpus_path
@@ -39,13 +39,13 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
         if entry.kind != "absent":
-            click.echo(f"{entry.name:<{width}}  {entry.kind:<8}  {_size(entry.size_bytes):>8}  {entry.description}")
-    click.echo("\nAvailable with gpt-tui corpus fetch NAME:\n")
+            echo(f"{entry.name:<{width}}  {entry.kind:<8}  {_size(entry.size_bytes):>8}  {entry.description}")
+    echo("\nAvailable with gpt-tui corpus fetch NAME:\n")
     for entry in entries:
         if entry.kind == "absent":
-            click.echo(f"{entry.name:<{width}}  {_size(entry.size_bytes):>8}  {entry.description}; {entry.licence}")
+            echo(f"{entry.name:<{width}}  {_size(entry.size_bytes):>8}  {entry.description}; {entry.licence}")
     for pattern, description in PATTERNS.items():
-        click.echo(f"{pattern}  {description}")
+        echo(f"{pattern}  {description}")
 
 
 @command("info")
@@ -77,13 +77,13 @@ def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    click.echo(f"{source.name}: {source.description}")
+    echo(f"{source.name}: {source.description}")
     if manifest is not None:
-        click.echo(f"{manifest.made} from {manifest.source or 'a file'}; licence: {manifest.licence or 'unknown'}")
-    click.echo(f"{_documents(documents)}, {characters:,} characters, {size:,} bytes")
+        echo(f"{manifest.made} from {manifest.source or 'a file'}; licence: {manifest.licence or 'unknown'}")
+    echo(f"{_documents(documents)}, {characters:,} characters, {size:,} bytes")
     if isinstance(source, Stories):
-        click.echo(_floor_line(source.floor()))
-    click.echo("\n" + sanitize(facts["preview"]))
+        echo(_floor_line(source.floor()))
+    echo("\n" + facts["preview"])
 
 
 def _documents(count: int) -> str:
@@ -101,7 +101,7 @@ def add_command(workspace: Workspace, name: str, path: Path, column: str, as_jso
     if as_json:
         print_json({"name": name, "path": str(target)})
     else:
-        click.echo(f"added {target}; train on it with --corpus {name}")
+        echo(f"added {target}; train on it with --corpus {name}")
 
 
 @command("prepare")
@@ -124,12 +124,12 @@ def prepare_command(workspace: Workspace, corpus: str, tokenizer: str, val_fract
     if as_json:
         print_json(msgspec.to_builtins(info) | {"tokens": info.tokens, "path": str(shards.path)} | _floor(info))
         return
-    click.echo(
+    echo(
         f"{info.name}: {info.tokens:,} tokens ({info.train_tokens:,} training, {info.val_tokens:,} validation),"
         f" {_documents(info.documents)}, vocabulary {info.vocab_size:,}"
     )
     if info.floor_nats is not None:
-        click.echo(f"lowest possible validation loss: {_format_floor(_floor(info))}")
+        echo(f"lowest possible validation loss: {_format_floor(_floor(info))}")
 
 
 def _floor(info: ShardsInfo) -> dict[str, float]:
@@ -179,12 +179,10 @@ def make_command(
     if as_json:
         print_json(facts | validation_floor)
         return
-    click.echo(
-        f"{name}: {floor.documents:,} stories, {floor.characters:,} characters; train on them with --corpus {name}"
-    )
-    click.echo(_floor_line(floor))
+    echo(f"{name}: {floor.documents:,} stories, {floor.characters:,} characters; train on them with --corpus {name}")
+    echo(_floor_line(floor))
     if validation_floor:
-        click.echo(f"lowest possible validation loss: {_format_floor(validation_floor)}")
+        echo(f"lowest possible validation loss: {_format_floor(validation_floor)}")
 
 
 def _corpus_floor(floor: Floor) -> dict[str, float]:
@@ -209,7 +207,7 @@ def fetch_command(workspace: Workspace, name: str, megabytes: float | None, as_j
 
     plan = plan_fetch(name, megabytes)
     size = _size(plan.size_bytes) or (f"{megabytes:g} MB" if megabytes else "of unknown size")
-    click.echo(f"{name}: {size}, licence: {plan.licence}, from {plan.source}", err=True)
+    echo(f"{name}: {size}, licence: {plan.licence}, from {plan.source}", err=True)
     with progress_reporter() as progress:
         folder = fetch(plan, workspace.corpus, progress)
     source = find_corpus(name, workspace.corpus)
@@ -224,7 +222,7 @@ def fetch_command(workspace: Workspace, name: str, megabytes: float | None, as_j
             }
         )
     else:
-        click.echo(f"fetched {_size(source.size_bytes())} to {folder}; train on it with --corpus {name}")
+        echo(f"fetched {_size(source.size_bytes())} to {folder}; train on it with --corpus {name}")
 
 
 _STEPS = "\b\nSteps:\n" + "\n".join(f"  {step:<10} {what}" for step, what in STEPS.items())
@@ -257,24 +255,24 @@ def _print_report(report: Report, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    click.echo(
+    echo(
         f"{report.source}: {report.documents_before:,} documents of {report.characters_before:,} characters;"
         f" after cleaning: {report.documents_after:,} of {report.characters_after:,}"
     )
     for kind, count in report.files_left_out.items():
-        click.echo(f"files skipped: {count:,} {kind}")
+        echo(f"files skipped: {count:,} {kind}")
     for encoding, count in report.encodings.items():
         if encoding != "utf-8":
-            click.echo(f"files converted from {encoding}: {count:,}")
+            echo(f"files converted from {encoding}: {count:,}")
     for step in report.steps:
         counts = {"changed": step.changed, "dropped": step.removed, "found": step.found}
         summary = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing"
-        click.echo(f"\n{step.step:<10} {summary}")
+        echo(f"\n{step.step:<10} {summary}")
         for example in step.examples:
             after = f" → {example.now!r}" if example.now else ""
-            click.echo(f"{'':<10} {example.where}: {example.what!r}{after}")
+            echo(f"{'':<10} {example.where}: {example.what!r}{after}")
     if report.written:
-        click.echo(f"\n{report.written}; train on it with --corpus {Path(report.written).name}")
+        echo(f"\n{report.written}; train on it with --corpus {Path(report.written).name}")
 
 
 def _size(size_bytes: int) -> str:

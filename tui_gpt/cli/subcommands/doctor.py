@@ -17,7 +17,8 @@ from typing import Literal
 import click
 
 from tui_gpt import hardware, launch
-from tui_gpt.cli.options import Workspace, command, json_option, print_json
+from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.cli.output import echo, print_json
 from tui_gpt.errors import UserError
 from tui_gpt.run.folder import RunFolder
 
@@ -44,7 +45,7 @@ def doctor_command(workspace: Workspace, as_json: bool) -> None:
         findings.append(finding)
         if not as_json:
             click.secho(f"{MARKS[finding.level]} {finding.what:<12} ", nl=False, fg=_colour(finding.level))
-            click.echo(finding.found + (f"\n               → {finding.do}" if finding.do else ""))
+            echo(finding.found + (f"\n               → {finding.do}" if finding.do else ""))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     raise SystemExit(any(finding.level == "error" for finding in findings))

@@ -6,7 +6,8 @@ import click
 import msgspec
 
 from tui_gpt.cli.follow import format_number
-from tui_gpt.cli.options import Workspace, command, json_option, print_json
+from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.cli.output import echo, print_json
 from tui_gpt.cli.subcommands.sample import find_checkpoint
 from tui_gpt.cli.subcommands.train import resolve_corpus_path
 from tui_gpt.cli.torch_process import call_torch_process
@@ -42,7 +43,7 @@ def eval_command(
     if as_json:
         print_json({"checkpoint": str(checkpoint), "split": split} | msgspec.to_builtins(message))
     else:
-        click.echo(
+        echo(
             f"{split} loss {format_number(message.val_loss)} nats/token"
             f" · perplexity {format_number(message.perplexity, 2)} · {format_number(message.bits_per_byte)} bits/byte"
             f" · {message.tokens:,} tokens · step {message.step:,}"

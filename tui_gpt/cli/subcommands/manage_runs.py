@@ -9,8 +9,9 @@ import click
 import msgspec
 
 from tui_gpt.checkpoints import manifest
-from tui_gpt.cli.follow import format_duration, format_number, sanitize
-from tui_gpt.cli.options import Workspace, command, json_option, print_json
+from tui_gpt.cli.follow import format_duration, format_number
+from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.cli.output import echo, print_json
 from tui_gpt.cli.tables import Column, print_table
 from tui_gpt.errors import RunError, UserError
 from tui_gpt.run import folder as folders
@@ -26,7 +27,7 @@ def runs_command(workspace: Workspace, as_json: bool) -> None:
         print_json(rows)
         return
     if not rows:
-        click.echo(f"no runs in {workspace.runs}; start one with gpt-tui train", err=True)
+        echo(f"no runs in {workspace.runs}; start one with gpt-tui train", err=True)
         return
     columns = [Column("run", wraps=True), Column("state", wraps=True)]
     columns += [Column(title, "right") for title in ("step", "loss", "val loss", "time", "size")]
@@ -36,7 +37,7 @@ def runs_command(workspace: Workspace, as_json: bool) -> None:
 def _cells(row: dict[str, Any]) -> list[str]:
     return [
         row["run"],
-        sanitize(row["state"]),
+        row["state"],
         f"{row['step']:,}" + (f"/{row['total_steps']:,}" if row["total_steps"] else ""),
         format_number(row["loss"]),
         format_number(row["val_loss"]),
@@ -87,10 +88,10 @@ def status_command(workspace: Workspace, run: str | None, as_json: bool) -> None
         fields = msgspec.to_builtins(status) if status else {}
         print_json({"run": folder.id, "path": str(folder.path)} | fields | {"state": state, "checkpoints": listed})
         return
-    click.echo(f"{folder.id}: {_summary(folder, state, status)}")
+    echo(f"{folder.id}: {_summary(folder, state, status)}")
     for info in checkpoints:
         loss = f"  validation {info.val_loss:.4f}" if info.val_loss is not None else ""
-        click.echo(f"  step {info.step:>8,}  {info.kind:<5}  {info.bytes / 2**20:,.1f} MiB{loss}  {info.path}")
+        echo(f"  step {info.step:>8,}  {info.kind:<5}  {info.bytes / 2**20:,.1f} MiB{loss}  {info.path}")
 
 
 def _summary(folder: RunFolder, state: str, status: Any) -> str:
@@ -110,7 +111,7 @@ def _summary(folder: RunFolder, state: str, status: Any) -> str:
         ago = format_duration(time.time() - status.heartbeat)
         parts.append(f"killed {ago} ago; resume with gpt-tui train --resume {folder.id}")
     elif status.message:
-        parts.append(sanitize(status.message))
+        parts.append(status.message)
     return " · ".join(parts)
 
 
@@ -126,7 +127,7 @@ def delete_command(workspace: Workspace, run: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"Delete {folder.id} ({size:,.1f} MiB)?", abort=True, err=True)
     folders.delete(folder)
-    click.echo(f"deleted {folder.id}, {size:,.1f} MiB", err=True)
+    echo(f"deleted {folder.id}, {size:,.1f} MiB", err=True)
 
 
 @command("rename")
@@ -134,4 +135,4 @@ def delete_command(workspace: Workspace, run: str, yes: bool) -> None:
 @click.argument("name")
 def rename_command(workspace: Workspace, run: str, name: str) -> None:
     """Rename a run, keeping the date and time in its id. The run must not be live."""
-    click.echo(folders.rename(workspace.find(run), name).id)
+    echo(folders.rename(workspace.find(run), name).id)

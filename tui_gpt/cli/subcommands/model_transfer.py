@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from tui_gpt.cli.options import Workspace, command, json_option, print_json
+from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.cli.output import echo, print_json
 from tui_gpt.cli.subcommands.sample import find_checkpoint
 from tui_gpt.cli.torch_process import call_torch_process
 from tui_gpt.errors import CheckpointError
@@ -33,8 +34,8 @@ def import_command(workspace: Workspace, source: Path, name: str | None, as_json
     if as_json:
         print_json({"run": run} | msgspec.to_builtins(result))
         return
-    click.echo(f"{result.parameters:,} parameters; generate text with gpt-tui sample {run}", err=True)
-    click.echo(run)
+    echo(f"{result.parameters:,} parameters; generate text with gpt-tui sample {run}", err=True)
+    echo(run)
 
 
 @command("export")
@@ -52,8 +53,8 @@ def export_command(workspace: Workspace, reference: str, target: Path, as_json: 
     if as_json:
         print_json(result)
         return
-    click.echo(f"{result.parameters:,} parameters in the format of {result.format}", err=True)
-    click.echo(result.path)
+    echo(f"{result.parameters:,} parameters in the format of {result.format}", err=True)
+    echo(result.path)
 
 
 def _convert(function: str, *arguments: str) -> ConversionResult:
@@ -64,5 +65,5 @@ def _convert(function: str, *arguments: str) -> ConversionResult:
         kind=ConversionResult,
         error_type=CheckpointError,
         where=arguments[0],
-        on_phase=lambda phase: click.echo(phase, err=True),
+        on_phase=lambda phase: echo(phase, err=True),
     )

@@ -9,7 +9,8 @@ import sys
 import click
 
 from tui_gpt.cli.line_chart import Series, draw
-from tui_gpt.cli.options import Workspace, command, json_option, print_json
+from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.cli.output import echo, print_json
 from tui_gpt.errors import RunError
 from tui_gpt.run.folder import RunFolder
 
@@ -40,7 +41,7 @@ def plot_command(
         return
     for curve in series:
         if all(value is None for _, value in curve.points):
-            click.echo(f"{curve.name}: no {metric} recorded yet", err=True)
+            echo(f"{curve.name}: no {metric} recorded yet", err=True)
     drawn = [curve for curve in series if any(value is not None for _, value in curve.points)]
     if not drawn:
         raise RunError(f"no {metric} to plot", where=", ".join(folder.id for folder in folders))

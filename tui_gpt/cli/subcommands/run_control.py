@@ -7,8 +7,9 @@ from collections import deque
 
 import click
 
-from tui_gpt.cli.follow import exit_code, follow, sanitize
-from tui_gpt.cli.options import Workspace, command, json_option, print_json
+from tui_gpt.cli.follow import exit_code, follow
+from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.cli.output import echo, print_json
 from tui_gpt.errors import RunError, reason
 from tui_gpt.run import command_files
 from tui_gpt.run.folder import RunFolder
@@ -83,7 +84,7 @@ def kill_command(workspace: Workspace, run: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"Kill {folder.id} without saving?", abort=True, err=True)
     count = command_files.kill(folder)
-    click.echo(f"{folder.id}: killed {count} processes; resume it with gpt-tui train --resume {folder.id}", err=True)
+    echo(f"{folder.id}: killed {count} processes; resume it with gpt-tui train --resume {folder.id}", err=True)
 
 
 @command("wait")
@@ -111,11 +112,11 @@ def logs_command(workspace: Workspace, run: str | None, lines: int, follows: boo
     try:
         with folder.log.open("rb") as file:
             for line in deque(file, maxlen=lines):
-                click.echo(sanitize(line.decode("utf-8", "replace").rstrip("\n")))
+                echo(line.decode("utf-8", "replace").rstrip("\n"))
             while follows:
                 is_live = folder.is_locked()  # first: what it wrote before its end is read below
                 for line in file:
-                    click.echo(sanitize(line.decode("utf-8", "replace").rstrip("\n")))
+                    echo(line.decode("utf-8", "replace").rstrip("\n"))
                 if not is_live:
                     return
                 time.sleep(0.2)
@@ -136,7 +137,7 @@ def _send(folder: RunFolder, command: Command, timeout: float, as_json: bool) ->
     if as_json:
         print_json({"run": folder.id, "command": command.name, "ok": event.ok, "message": event.message})
     else:
-        click.echo(f"{folder.id}: {event.message}", err=not event.ok)
+        echo(f"{folder.id}: {event.message}", err=not event.ok)
     if not event.ok:
         raise SystemExit(1)
 
@@ -152,5 +153,5 @@ def _report_timeout(folder: RunFolder, name: CommandName, id: str, timeout: floa
     if as_json:
         print_json({"run": folder.id, "command": name, "ok": False, "message": message, "command_id": id})
     else:
-        click.echo(f"{folder.id}: {message}", err=True)
+        echo(f"{folder.id}: {message}", err=True)
     return 1

@@ -12,13 +12,14 @@ import msgspec
 
 from tui_gpt import hardware
 from tui_gpt.checkpoints import manifest
-from tui_gpt.cli.follow import sanitize
-from tui_gpt.cli.options import Workspace, command, json_option, print_json
+from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.cli.output import echo, print_json
 from tui_gpt.config import build, read_toml
 from tui_gpt.errors import CheckpointError, RunError
 from tui_gpt.run.child_process import Channel, spawn
 from tui_gpt.run.folder import gpus_in_use
 from tui_gpt.run.messages import Chunk, Generate, Generated, Loaded, RequestFailed
+from tui_gpt.safe_text import safe
 
 
 @command("sample")
@@ -82,7 +83,7 @@ def start_sampler(workspace: Workspace, options: dict[str, Any]) -> tuple[Any, C
         if free:
             os.environ["CUDA_VISIBLE_DEVICES"] = max(free, key=lambda gpu: gpu.memory_free_bytes).uuid
         else:
-            click.echo("sampling on the CPU, because a live run uses the GPU", err=True)
+            echo("sampling on the CPU, because a live run uses the GPU", err=True)
             options["device"] = "cpu"
     return spawn("tui_gpt.sampling.sampler_process:serve")
 
@@ -91,7 +92,7 @@ def _print_completion(channel: Channel, request: Generate, as_json: bool, *, las
     pieces: list[str] = []
     step = 0
     if not as_json:
-        sys.stdout.write(sanitize(request.prompt))
+        sys.stdout.write(safe(request.prompt))
     while True:
         try:
             message = channel.receive(None)
@@ -105,7 +106,7 @@ def _print_completion(channel: Channel, request: Generate, as_json: bool, *, las
             case Chunk(text=text):
                 pieces.append(text)
                 if not as_json:
-                    sys.stdout.write(sanitize(text) if sys.stdout.isatty() else text)
+                    sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
                     sys.stdout.flush()
             case Generated():
                 if as_json:

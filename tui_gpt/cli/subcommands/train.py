@@ -11,6 +11,7 @@ import click
 from tui_gpt import launch
 from tui_gpt.cli.follow import follow
 from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.cli.output import echo
 from tui_gpt.config import (
     PRESETS,
     PURPOSES,
@@ -29,10 +30,10 @@ from tui_gpt.errors import ConfigError
 
 def _help_config(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value:
-        click.echo("Presets: " + "; ".join(f"{name} ({PURPOSES[name]})" for name in PRESETS) + "\n")
+        echo("Presets: " + "; ".join(f"{name} ({PURPOSES[name]})" for name in PRESETS) + "\n")
         for item in fields().values():
             unit = f" [{item.unit}]" if item.unit else ""
-            click.echo(f"{item.key}{unit}: {item.help}. {item.allowed}. Default: {item.default}")
+            echo(f"{item.key}{unit}: {item.help}. {item.allowed}. Default: {item.default}")
         context.exit()
 
 
@@ -110,7 +111,7 @@ def train_command(
             return
         folder = launch.start(workspace.runs, workspace.corpus, settings, name=name, stop_at=stop_at, is_shared=group)
     if detach:
-        click.echo(folder.id)
+        echo(folder.id)
         return
     code = follow(folder, as_json=as_json, owns=True, from_now=bool(resume))
     raise SystemExit(code)
@@ -169,9 +170,9 @@ def _checkpoint(reference: str, workspace: Workspace) -> Path:
 def _print_config(settings: dict[str, Any]) -> None:
     config = build(settings)
     vocab_size = vocab_size_of(config.data.tokenizer)
-    click.echo(to_toml(settings), nl=False)
+    echo(to_toml(settings), nl=False)
     if vocab_size:
-        click.echo(
+        echo(
             f"# {parameters(config.model, vocab_size):,} parameters, {config.tokens_per_step:,} tokens per step,"
             f" about {memory_bytes(config, vocab_size) / 2**30:.2f} GiB",
             err=True,

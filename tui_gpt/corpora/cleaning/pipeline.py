@@ -129,7 +129,7 @@ def report_on(reference: str, corpus_dir: Path, progress: Progress) -> Report:
         path = source.path / REPORT
         try:
             return msgspec.json.decode(path.read_bytes(), type=Report)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError, RecursionError):
             raise CorpusError("missing or damaged report", where=str(path), do="Clean the corpus again") from None
     cache = cache_dir(corpus_dir)
     scratch = cache / "report"

@@ -107,7 +107,7 @@ def _read_journal(folder: Path, dtype: np.dtype) -> Journal:
     try:
         journal = msgspec.json.decode((folder / JOURNAL).read_bytes(), type=Journal)
         complete = (folder / TOKENS).stat().st_size >= journal.tokens * dtype.itemsize
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):
         return Journal()
     return journal if complete else Journal()
 

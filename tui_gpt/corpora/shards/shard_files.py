@@ -278,5 +278,5 @@ def _info(meta: bytes, where: str) -> ShardsInfo:
         if version != FORMAT:
             raise _version_error(where, version)
         return msgspec.json.decode(meta, type=ShardsInfo)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CorpusError(f"not a folder of token shards: {error}", where=where) from None

@@ -46,7 +46,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise CorpusError(f"cannot be read: {reason(error)}", where=str(path)) from None
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CorpusError(
             f"invalid manifest: {error}", where=str(path), do="Delete it to read every text file in the folder"
         ) from None

@@ -69,7 +69,7 @@ def _state(file: Path) -> State:
 def _read(path: Path) -> dict[str, tuple[State, str]]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[State, str]])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 

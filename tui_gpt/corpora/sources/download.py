@@ -197,7 +197,7 @@ def _resumable_part(remote: RemoteFile, url: str, partial: Path) -> tuple[_Parti
     try:
         info = msgspec.json.decode(_info_path(partial).read_bytes(), type=_PartialInfo)
         offset = partial.stat().st_size
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):
         return _PartialInfo(url), 0
     same = info.url == url and bool(info.validator or remote.sha256)
     return (info, offset) if same else (_PartialInfo(url), 0)

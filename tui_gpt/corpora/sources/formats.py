@@ -323,7 +323,7 @@ def _json_lines(file: IO[bytes], path: Path, layout: Layout, on_error: ErrorHand
                 row = msgspec.defstruct("Row", [("text", str | None)], rename={"text": column})
                 decoder = msgspec.json.Decoder(row)
             text: str | None = decoder.decode(line).text  # type: ignore[attr-defined]
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             reason = str(error).replace("`", "").replace(f" - at $.{column}", "")
             on_error(CorpusError(f"not a JSON object with a text: {reason}", where=where))
             continue

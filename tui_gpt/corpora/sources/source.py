@@ -264,7 +264,7 @@ class Stories(Source):
     def find_generated(cls, cache: Path) -> Iterator[Stories]:
         """Yield the stories in `cache` that this version of the generator wrote."""
         for path in sorted(cache.glob("stories-*.json")):
-            with contextlib.suppress(OSError, msgspec.DecodeError):
+            with contextlib.suppress(OSError, ValueError, RecursionError):
                 floor = msgspec.json.decode(path.read_bytes(), type=Floor)
                 stories = cls("stories", "", cache, floor.megabytes, floor.seed)
                 if stories._floor_file == path:
@@ -320,7 +320,7 @@ class Stories(Source):
         self.materialize(lambda *_: None)
         try:
             return msgspec.json.decode(self._floor_file.read_bytes(), type=Floor)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError, RecursionError):
             raise self._damaged(self._floor_file) from None
 
     def _damaged(self, file: Path) -> CorpusError:
@@ -334,7 +334,7 @@ class Stories(Source):
                 for line in file:
                     story = decode_line(line)
                     yield Story(story.text, story.nats)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError, RecursionError):
             raise self._damaged(self.path) from None
 
     def pieces(self) -> Iterator[Piece]:

@@ -247,7 +247,7 @@ def parse_tokenizer(json: bytes, where: str = "tokenizer.json") -> Tokenizer:
                 do="Supported: byte-level BPE, and WordLevel with one token per character",
             )
         model = msgspec.convert(file.model, _Model)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CorpusError(f"invalid tokenizer.json: {error}", where=where) from None
     special = {token.content: token.id for token in file.added_tokens}
     ordinary = {token: id for token, id in model.vocab.items() if token not in special}

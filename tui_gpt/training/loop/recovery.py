@@ -9,7 +9,7 @@ import torch
 
 from tui_gpt.checkpoints import manifest
 from tui_gpt.config import to_dict, to_toml
-from tui_gpt.run.folder import write_atomically
+from tui_gpt.files import write_atomically
 from tui_gpt.run.messages import Ended, Failure
 from tui_gpt.training.loop import engine
 from tui_gpt.training.loop.guard import MAX_CONSECUTIVE_ANOMALIES, Anomaly

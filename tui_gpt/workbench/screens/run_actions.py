@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from textual import work
 
 from tui_gpt.errors import RunError, UserError, reason
+from tui_gpt.files import write_atomically
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.workbench import keys
@@ -313,6 +314,6 @@ def write_texts(texts: dict[Path, str]) -> None:
     """Write small text files, each whole, and remove those that have no text. Blocking. Raises OSError."""
     for path, text in texts.items():
         if text:
-            folders.write_atomically(path, f"{text}\n".encode("utf-8", "replace"))
+            write_atomically(path, f"{text}\n".encode("utf-8", "replace"))
         else:
             path.unlink(missing_ok=True)

@@ -29,7 +29,8 @@ from tui_gpt.config import (
     to_toml,
 )
 from tui_gpt.errors import ConfigError, UserError, reason
-from tui_gpt.run.folder import validate_name, write_atomically
+from tui_gpt.files import write_atomically
+from tui_gpt.run.folder import validate_name
 
 
 class Draft:

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from tui_gpt.errors import RunError, reason
-from tui_gpt.run.folder import RunFolder, write_atomically
+from tui_gpt.files import write_atomically
+from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import Eval, Metrics
 from tui_gpt.workbench.state.runs.run_scan import RunRow
 from tui_gpt.workbench.state.runs.run_table import View

@@ -1,0 +1,26 @@
+"""What the commands print. Nothing from a file, a name or a model can control the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+from rich.markup import escape
+
+from tui_gpt.safe_text import safe, safe_json
+
+
+def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a text, made safe, to stdout or stderr."""
+    click.echo(safe(str(text)), err=err, nl=nl)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on one line of stdout."""
+    click.echo(safe_json(msgspec.json.encode(value).decode()))
+
+
+def to_markup(text: str) -> str:
+    """Return a text from outside as rich's markup: safe, and without any markup of its own."""
+    return escape(safe(text))
