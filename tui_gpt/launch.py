@@ -80,6 +80,7 @@ def _resume_request(folder: RunFolder, corpus_dir: Path, changes: dict[str, Any]
     for key, value in changes.items():
         set_key(asked, key, value)
     check_resumable(before, build(asked))
+    manifest.recover(folder.checkpoints)
     if newest := manifest.newest(folder.checkpoints, ["full"]):
         manifest.verify(newest.path)  # before the status of the last start is overwritten
     return StartRequest(corpus_dir=str(corpus_dir.resolve()), resume=True, changes=changes, stop_at=stop_at)

@@ -207,7 +207,7 @@ class FakeRun:
             run=self.folder.id,
             created=CLOCK + step / 12,
         )
-        (folder / manifest.MANIFEST).write_bytes(msgspec.json.encode(entry))
+        (folder / manifest.MANIFEST).write_bytes(msgspec.json.encode(entry.sealed()))
         return folder
 
     def event(self, kind: str, message: str, level: str = "info", **more: Any) -> None:

@@ -1,9 +1,9 @@
 """Checkpoint folders and their manifests: list, verify, prune, locate. This module does not import torch.
 
 A checkpoint is self-contained and is created atomically: it is written beside `checkpoints/`, fsynced and renamed, so
-any folder under `checkpoints/` with a manifest is complete. The manifest lists the size and digest of every file; it is
-deleted first, so a partly deleted checkpoint does not count as one. Kinds: `full` can be resumed; `light` holds the
-weights only; `best` holds the weights with the lowest validation loss so far.
+any folder under `checkpoints/` with a manifest is complete. The manifest lists the size and digest of every file, and
+has a digest of its own; it is deleted first, so a partly deleted checkpoint does not count as one. Kinds: `full` can be
+resumed; `light` holds the weights only; `best` holds the weights with the lowest validation loss so far.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from typing import Literal
 import msgspec
 
 from tui_gpt.errors import CheckpointError, reason
+from tui_gpt.files import read_file, sync_folder
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no digest of the manifest itself
 MANIFEST = "manifest.json"
 MODEL = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 PROGRESS = "progress.json"
 CONFIG = "config.toml"
 TOKENIZER = "tokenizer.json"
+
+_HINT = "Use another checkpoint (see `gpt-tui status RUN`), or delete this one to resume from the one before"
 
 Kind = Literal["full", "light", "best"]
 
@@ -37,7 +40,10 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Contents of manifest.json. `val_loss` is None if no evaluation was made at its step."""
+    """Contents of manifest.json.
+
+    val_loss: None if no evaluation was made at its step. digest: of the other fields; see `sealed`.
+    """
 
     kind: Kind
     step: int
@@ -49,6 +55,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     run: str = ""
     created: float = msgspec.field(default_factory=time.time)
     format_version: int = FORMAT_VERSION
+    digest: str = ""
+
+    def sealed(self) -> Manifest:
+        """Return the manifest with the digest of its fields, so that a flipped bit in one of them is found."""
+        import xxhash
+
+        fields = msgspec.json.encode(msgspec.structs.replace(self, digest=""), order="sorted")
+        return msgspec.structs.replace(self, digest=xxhash.xxh3_128_hexdigest(fields))
 
 
 class CheckpointInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +80,7 @@ class CheckpointInfo(msgspec.Struct, frozen=True, kw_only=True):
 def read_manifest(checkpoint: Path) -> Manifest:
     """Return the manifest. Raise CheckpointError if there is none, or it is damaged or of a newer version."""
     try:
-        data = (checkpoint / MANIFEST).read_bytes()
+        data = read_file(checkpoint / MANIFEST)
     except FileNotFoundError:
         if not checkpoint.exists():
             raise CheckpointError("does not exist", where=str(checkpoint)) from None
@@ -85,9 +99,13 @@ def read_manifest(checkpoint: Path) -> Manifest:
                 where=str(checkpoint),
                 do="Upgrade gpt-tui",
             )
-        return msgspec.json.decode(data, type=Manifest)
+        manifest = msgspec.json.decode(data, type=Manifest)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"has a damaged manifest: {error}", where=str(checkpoint)) from None
+        raise CheckpointError(f"has a damaged manifest: {error}", where=str(checkpoint), do=_HINT) from None
+    if manifest.format_version > 1 and manifest != manifest.sealed():
+        what = "has a damaged manifest: its content does not match its digest"
+        raise CheckpointError(what, where=str(checkpoint), do=_HINT)
+    return manifest
 
 
 def verify(checkpoint: Path) -> Manifest:
@@ -110,9 +128,6 @@ def verify(checkpoint: Path) -> Manifest:
     return manifest
 
 
-_HINT = "Use another checkpoint (see `gpt-tui status RUN`), or delete this one to resume from the one before"
-
-
 def digest(path: Path) -> str:
     """Return the xxh3_128 of a file. It detects damage (1.5 GB in less than 2 s), not tampering."""
     import xxhash
@@ -127,6 +142,37 @@ def digest(path: Path) -> str:
 def step_folder(checkpoints: Path, step: int) -> Path:
     """Return the folder of the checkpoint of `step`."""
     return checkpoints / f"step-{step:08d}"
+
+
+def publish(partial: Path, target: Path) -> None:
+    """Move a written checkpoint to its place, and only then remove an older one of the same step.
+
+    Where that older one is in the way of a process that is killed in between, `recover` puts it back.
+    """
+    replaced = target.parent.parent / f".replaced-{target.name}"
+    if target.exists():  # the same step saved before, by this run or before a rewind
+        target.rename(replaced)
+    try:
+        partial.rename(target)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(target)
+        raise
+    sync_folder(target.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def recover(checkpoints: Path) -> None:
+    """Finish what a killed `publish` left. Call while the run is locked. Raise CheckpointError if that fails."""
+    for replaced in checkpoints.parent.glob(".replaced-step-*"):
+        target = checkpoints / replaced.name.removeprefix(".replaced-")
+        try:
+            if target.exists():
+                shutil.rmtree(replaced)
+            else:
+                replaced.rename(target)
+        except OSError as error:
+            raise CheckpointError(f"cannot be restored: {reason(error)}", where=str(replaced)) from None
 
 
 def list_checkpoints(checkpoints: Path) -> list[CheckpointInfo]:

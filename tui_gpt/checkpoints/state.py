@@ -147,16 +147,13 @@ def write_checkpoint(snapshot: Snapshot, checkpoints: Path, before_publish: Call
             files=files,
             val_loss=snapshot.val_loss,
             run=snapshot.run,
-        )
+        ).sealed()
         (partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
         for path in partial.iterdir():
             fsync(path)
         fsync(partial)
         before_publish()
-        if target.exists():  # the same step saved before, by this run or before a rewind
-            manifests.remove(target)
-        partial.rename(target)
-        fsync(checkpoints)
+        manifests.publish(partial, target)
         return target
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
