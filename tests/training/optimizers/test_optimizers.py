@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from tests.bench.polar_express import coefficients, extremes, matrices
 from tui_gpt.config import ModelConfig, OptimizerConfig
 from tui_gpt.model import GPT
 from tui_gpt.training.optimizers import make_optimizers, role_of, set_learning_rate, update
 from tui_gpt.training.optimizers.galore import GaLore, projection
-from tui_gpt.training.optimizers.muon import Muon, orthogonalize
+from tui_gpt.training.optimizers.muon import POLAR_EXPRESS_5, Muon, orthogonalize
 
 GO, HOLD = torch.zeros(()), torch.ones(())
 
@@ -57,11 +59,44 @@ def test_muon_has_its_own_learning_rate_and_follows_the_schedule() -> None:
 def test_orthogonalize_keeps_singular_vectors_and_sets_singular_values_to_1(shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
     x = torch.randn(shape)
-    u, sizes, v = torch.linalg.svd(orthogonalize(x), full_matrices=False)
+    u, sizes, v = torch.linalg.svd(orthogonalize(x, torch.float32), full_matrices=False)
     assert float(sizes.median()) > 0.7 and float(sizes.max()) < 1.3
     exact_u, _, exact_v = torch.linalg.svd(x, full_matrices=False)
     agreement = torch.einsum("bij,bij->b", u @ v, exact_u @ exact_v) / shape[1]
     assert float(agreement.min()) > 0.99
+
+
+# The whole sweep, 100 matrices of each shape, is `python -m tests.bench.polar_express`.
+@pytest.mark.parametrize(
+    ("rows", "columns", "count"),
+    [(128, 128, 24), (384, 384, 8), (512, 512, 4), (768, 768, 2), (768, 3072, 2), (3072, 768, 1)],
+)
+def test_in_bf16_and_fp32_singular_values_come_out_near_1_also_of_low_rank(rows: int, columns: int, count: int) -> None:
+    for matrix in matrices(rows, columns, count):
+        for largest, smallest in extremes(matrix, (torch.float32, torch.bfloat16)):
+            assert largest <= 1.3 and smallest >= 0.5
+
+
+def test_the_polynomials_are_those_that_the_script_computes() -> None:
+    assert np.allclose(coefficients(len(POLAR_EXPRESS_5)), POLAR_EXPRESS_5, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_norm_of_tiny_and_huge_updates_neither_vanishes_nor_overflows(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 16, 32)
+    for scale in (1e-6, 1e6):
+        sizes = torch.linalg.svdvals(orthogonalize(x * scale, dtype).float())
+        assert float(sizes.min()) > 0.8 and float(sizes.max()) < 1.2
+    assert not orthogonalize(torch.zeros(1, 16, 32), dtype).any()
+
+
+def test_weak_directions_of_a_narrow_matrix_are_reached() -> None:
+    torch.manual_seed(0)
+    left, right = torch.linalg.qr(torch.randn(2, 128, 128))[0]
+    x = (left * torch.arange(1, 129) ** -1.5) @ right.mT
+    cosine = torch.cosine_similarity(orthogonalize(x[None], torch.float32).flatten(), (left @ right.mT).flatten(), 0)
+    assert float(cosine) > 0.95
 
 
 def test_stacked_matrices_are_orthogonalized_separately() -> None:

@@ -43,7 +43,10 @@ def make_optimizers(model: GPT, config: OptimizerConfig) -> list[torch.optim.Opt
     matrices: list[torch.optim.Optimizer] = []
     if config.name == "muon":
         rows = {id(parameter): rows for parameter, rows in model.stacked_matrices()}
-        matrices = [Muon(by_role.pop("matrix"), config.momentum, config.weight_decay, rows)]
+        device = model.embedding.weight.device
+        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        dtype = torch.bfloat16 if has_bf16 else torch.float32
+        matrices = [Muon(by_role.pop("matrix"), config.momentum, config.weight_decay, rows, dtype)]
         matrices[0].param_groups[0]["lr_scale"] = config.muon_learning_rate / config.learning_rate
     elif config.name == "galore":
         matrices = [GaLore(by_role.pop("matrix"), config)]
