@@ -41,12 +41,41 @@ def test_missing_gpu_is_rejected_with_those_available() -> None:
     assert choose_gpu("auto", []) is None
 
 
-def test_peak_flops_are_known_by_name() -> None:
-    assert peak_flops("NVIDIA H100 80GB HBM3", "bf16") == 989e12
-    assert peak_flops("NVIDIA H100 PCIe", "bf16") == 756e12
+@pytest.mark.parametrize(
+    ("name", "bf16"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H100 NVL", 835e12),
+        ("NVIDIA GH200 480GB", 989e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA A100-PCIE-40GB", 312e12),
+        ("NVIDIA A100 80GB PCIe", 312e12),
+        ("NVIDIA A10G", 70e12),
+        ("NVIDIA L40S", 362e12),
+        ("Tesla V100-SXM2-16GB", 125e12),
+        ("NVIDIA GeForce RTX 4090", 165.2e12),
+        ("NVIDIA RTX A6000", 154.8e12),
+        ("NVIDIA RTX 6000 Ada Generation", 364.2e12),
+        ("NVIDIA RTX A4000", None),
+        ("NVIDIA A1000 Laptop GPU", None),
+        ("NVIDIA RTX A1000", None),
+        ("NVIDIA A400", None),
+        ("NVIDIA T400", None),
+        ("NVIDIA GB200", None),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
+        ("NVIDIA GeForce RTX 3080 Ti", None),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", None),
+        ("Some Other Card", None),
+    ],
+)
+def test_peak_flops_are_known_by_the_whole_model(name: str, bf16: float | None) -> None:
+    assert peak_flops(name, "bf16") == bf16
+
+
+def test_every_card_has_a_peak_and_fp32_runs_as_tf32() -> None:
+    assert all(peak_flops(f"NVIDIA {card}", "bf16") == peaks[0] for card, peaks in hardware.PEAK_FLOPS.items())
     assert peak_flops("NVIDIA A100-SXM4-80GB", "fp32") == 156e12
-    assert peak_flops("NVIDIA L40S", "bf16") == 362e12
-    assert peak_flops("Some Other Card", "bf16") is None
 
 
 def test_host_has_a_name_cores_and_memory() -> None:

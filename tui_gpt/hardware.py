@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -18,9 +19,10 @@ from typing import Any, Literal
 
 from tui_gpt.errors import ConfigError
 
-# part of NVML's name (first match wins): (bf16 or fp16, tf32) FLOP/s
+# model in NVML's name: (bf16 or fp16, tf32) FLOP/s
 PEAK_FLOPS: dict[str, tuple[float, float]] = {
     "B200": (2250e12, 1125e12),
+    "H200 NVL": (835e12, 417e12),
     "H200": (989e12, 494e12),
     "H100 NVL": (835e12, 417e12),
     "H100 PCIe": (756e12, 378e12),
@@ -45,6 +47,9 @@ PEAK_FLOPS: dict[str, tuple[float, float]] = {
     "RTX A6000": (154.8e12, 77.4e12),
     "RTX 6000 Ada": (364.2e12, 182.1e12),
 }
+# Words of a name that do not tell models apart, but for boards of other speed, which have their own entry.
+BRANDS_AND_MEMORY = re.compile(r"nvidia|tesla|geforce|generation|\d+gb?|hbm\d\w?", re.IGNORECASE)
+BOARDS = re.compile(r"sxm\d?|pcie", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -147,10 +152,16 @@ def choose_gpu(device: str, available: list[Gpu], in_use: Collection[str] = ()) 
 
 
 def peak_flops(name: str, precision: str) -> float | None:
-    """Return a GPU's peak FLOP/s in `precision` (bf16, fp16, or fp32, which runs as TF32), None if unknown."""
-    for card, (half, tf32) in PEAK_FLOPS.items():
-        if card in name:
-            return tf32 if precision == "fp32" else half
+    """Return a GPU's peak FLOP/s in `precision` (bf16, fp16, or fp32, which runs as TF32), None if unknown.
+
+    The whole model must match: an RTX A4000 is no A40, a laptop's card or a slice by MIG not the card itself.
+    """
+    words = [word for word in re.split(r"[ -]+", name) if not BRANDS_AND_MEMORY.fullmatch(word)]
+    without_board = [word for word in words if not BOARDS.fullmatch(word)]
+    known = {card.casefold(): peaks for card, peaks in PEAK_FLOPS.items()}
+    for model in (words, without_board):
+        if peaks := known.get(" ".join(model).casefold()):
+            return peaks[1] if precision == "fp32" else peaks[0]
     return None
 
 
