@@ -228,6 +228,13 @@ class SwiGLU(nn.Module):
         return F.dropout(self.projection(F.silu(gate) * up), self.dropout, self.training)
 
 
+class RMSNorm(nn.Module):
+    """Root mean square normalization without gain (Zhang & Sennrich 2019)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rms_norm(x)
+
+
 def tanh_gelu(x: Tensor) -> Tensor:
     """Return GELU in the tanh approximation, as GPT-2 uses it."""
     return F.gelu(x, approximate="tanh")
@@ -242,7 +249,7 @@ def make_norm(config: ModelConfig) -> nn.Module:
     """Return the normalization layer of the architecture."""
     if config.architecture == "gpt2":
         return nn.LayerNorm(config.n_embd)
-    return nn.RMSNorm(config.n_embd, elementwise_affine=False)
+    return RMSNorm()
 
 
 def rotary_angles(length: int, head_dim: int) -> tuple[Tensor, Tensor]:
