@@ -102,9 +102,9 @@ def test_each_architecture_option_is_causal_and_matches_the_closed_form(changes:
     assert torch.allclose(torch.cat(pieces, 1), model(tokens), atol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "modern"])
-def test_documents_in_one_sequence_do_not_attend_to_each_other(architecture: str) -> None:
-    model = small(architecture)
+@pytest.mark.parametrize(("architecture", "changes"), [("gpt2", {}), ("modern", {}), ("modern", {"n_kv_head": 2})])
+def test_documents_in_one_sequence_do_not_attend_to_each_other(architecture: str, changes: dict) -> None:
+    model = small(architecture, **changes)
     tokens, targets = torch.randint(0, 50, (2, 24)), torch.randint(0, 50, (2, 24))
     documents = torch.tensor([[0] * 10 + [1] * 14, [0] * 3 + [1] * 21])
     other = tokens.clone()
@@ -113,6 +113,39 @@ def test_documents_in_one_sequence_do_not_attend_to_each_other(architecture: str
     alone[0, :10], alone[1] = -1, -1
     losses = [model(x, alone, documents=documents) for x in (tokens, other)]
     assert torch.allclose(*losses) and not torch.allclose(model(tokens, alone), model(other, alone))
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_grouped_queries_within_documents_give_the_losses_of_each_document_alone(kv_heads: int) -> None:
+    model = small("modern", n_kv_head=kv_heads, context_length=24)
+    model.rope_cos.fill_(1)  # the same angle everywhere, so that a document may begin at any position
+    model.rope_sin.zero_()
+    tokens, targets = torch.randint(0, 50, (1, 24)), torch.randint(0, 50, (1, 24))
+    documents = torch.tensor([[0] * 10 + [1] * 14])
+    together = model(tokens, targets, documents=documents)
+    alone = [model(tokens[:, part], targets[:, part]) for part in (slice(0, 10), slice(10, 24))]
+    assert torch.allclose(together, sum(alone), atol=1e-4)
+
+
+def test_masks_and_grouped_queries_never_reach_the_attention_kernel_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA has no kernel for both at once, and falls back to one that stores T×T scores of each head."""
+    calls: list[dict] = []
+    attention = F.scaled_dot_product_attention
+
+    def watched(*tensors: torch.Tensor, **named: object) -> torch.Tensor:
+        calls.append(named | {"heads": [x.shape[1] for x in tensors]})
+        return attention(*tensors, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    model = small("modern", n_kv_head=2)
+    tokens = torch.randint(0, 50, (1, 24))
+    for documents in (None, torch.zeros_like(tokens)):
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.FLASH_ATTENTION):  # raises if it cannot
+            model(tokens, tokens, documents=documents)
+    assert [(call["attn_mask"] is None, call["enable_gqa"], call["heads"]) for call in calls] == [
+        *[(True, True, [4, 2, 2])] * 2,
+        *[(False, False, [4, 4, 4])] * 2,
+    ]
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "modern"])

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from tests.live import ended, losses, resume, start
+from tui_gpt.config import ModelConfig
+from tui_gpt.model import GPT
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -29,3 +31,13 @@ def test_a_compiled_run_resumes_where_it_stopped(tmp_path: Path) -> None:
     resume(folder)
     assert ended(folder).state == "finished"
     assert sorted(losses(folder)) == list(range(1, 41))
+
+
+def test_document_masks_with_grouped_queries_use_a_kernel_without_scores_in_memory() -> None:
+    model = GPT(ModelConfig(n_layer=1, n_head=8, n_kv_head=2, n_embd=512, context_length=4096), 64).cuda().bfloat16()
+    tokens = torch.randint(0, 64, (4, 4096), device="cuda")
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    model(tokens, tokens, documents=torch.zeros_like(tokens)).backward()
+    scores = 4 * 8 * 4096**2 * 2  # bytes of one T×T matrix for each head
+    assert torch.cuda.max_memory_allocated() - before < scores

@@ -184,6 +184,9 @@ class Attention(nn.Module):
         q, k = qk.split((self.heads, self.kv_heads), dim=1)
         if context.cache is not None:
             k, v = context.cache.extend(self.layer, k, v)
+        groups = self.heads // self.kv_heads
+        if groups > 1 and context.mask is not None:  # with both, CUDA has no kernel but the one that stores T×T scores
+            k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
         y = F.scaled_dot_product_attention(
             q,
             k,
@@ -191,7 +194,7 @@ class Attention(nn.Module):
             attn_mask=context.mask,
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=time > 1 and context.mask is None,
-            enable_gqa=self.kv_heads != self.heads,
+            enable_gqa=groups > 1 and context.mask is None,
         )
         y = self.projection(y.transpose(1, 2).reshape(batch, time, width))
         return F.dropout(y, self.dropout, self.training)
