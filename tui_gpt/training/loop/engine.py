@@ -52,7 +52,7 @@ def build_engine(config: Config, shards: Shards, compute: Compute) -> Engine:
         autocast=compute.autocast,
         grad_clip=config.optimizer.grad_clip,
         seed_dropout=_dropout_seeder(config),
-        compiled=torch.compile(model) if compute.compile else None,
+        compiled=torch.compile(model, fullgraph=True, dynamic=False) if compute.compile else None,
     )
     return Engine(model, train_step, BatchLoader.for_training(shards, config))
 
@@ -72,7 +72,7 @@ def reset_compilation(train_step: TrainStep) -> None:
     """Discard compiled code, so that the next micro-batch size is compiled for its own shape, not for dynamic ones."""
     if train_step.compiled is not None:
         torch.compiler.reset()
-        train_step.compiled = torch.compile(train_step.model)
+        train_step.compiled = torch.compile(train_step.model, fullgraph=True, dynamic=False)
 
 
 def run_with_compile_fallback(train_step: TrainStep, action: Callable[[], None], report: Callable[[str], None]) -> None:
