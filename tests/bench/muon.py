@@ -14,8 +14,7 @@ import torch
 
 from tests.bench.peers import report
 from tui_gpt.config import build
-from tui_gpt.model import GPT
-from tui_gpt.training.optimizers import role_of
+from tui_gpt.model import GPT, role_of
 from tui_gpt.training.optimizers.muon import Muon
 
 
@@ -26,7 +25,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=50)
     arguments = parser.parse_args()
     model = GPT(build({"preset": arguments.preset}).model, 1024).to(arguments.device)
-    matrices = [p for name, p in model.named_parameters() if role_of(name, p) == "matrix"]
+    matrices = [p for name, p in model.named_parameters() if role_of(name).group == "matrix"]
     for parameter in matrices:
         parameter.grad = torch.randn_like(parameter)
     rows = {id(parameter): rows for parameter, rows in model.stacked_matrices()}

@@ -12,7 +12,6 @@ softmax and from parameter counts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -26,6 +25,7 @@ from tui_gpt.config.estimates import swiglu_width
 from tui_gpt.model.autograd_functions import rms_norm, squared_relu
 from tui_gpt.model.cross_entropy import linear_cross_entropy
 from tui_gpt.model.kv_cache import KVCache
+from tui_gpt.model.parameter_roles import initialize, role_of
 
 LOGIT_CAP = 15.0
 ROPE_BASE = 10_000.0
@@ -59,19 +59,7 @@ class GPT(nn.Module):
     def initialize(self) -> None:
         """Initialize the weights with torch's default generator."""
         for name, parameter in self.named_parameters():
-            if name.endswith("bias"):
-                nn.init.zeros_(parameter)
-            elif "norm" in name:
-                nn.init.ones_(parameter)
-            elif name.endswith(("projection.weight", "values.weight")):
-                if self.modern:
-                    nn.init.zeros_(parameter)
-                else:
-                    nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.config.n_layer))
-            elif self.modern and name.startswith("blocks"):
-                nn.init.normal_(parameter, std=1 / math.sqrt(self.config.n_embd))
-            else:
-                nn.init.normal_(parameter, std=0.02)
+            initialize(name, parameter, self.config)
 
     def forward(
         self,
@@ -125,9 +113,12 @@ class GPT(nn.Module):
     def num_parameters(self) -> int:
         """Return the number of parameters without the padding of the vocabulary."""
         padding = self.embedding.num_embeddings - self.vocab_size
-        named = dict(self.named_parameters())
-        tables = [p for name, p in named.items() if name.startswith(("embedding", "head")) or "values" in name]
-        return sum(p.numel() for p in named.values()) - padding * sum(table.shape[1] for table in tables)
+        total = sum(parameter.numel() for parameter in self.parameters())
+        return total - padding * sum(table.shape[1] for table in self.token_tables().values())
+
+    def token_tables(self) -> dict[str, nn.Parameter]:
+        """Return the parameters with one row for each token of the vocabulary, by name."""
+        return {name: parameter for name, parameter in self.named_parameters() if role_of(name).rows_are_tokens}
 
 
 class ForwardContext(NamedTuple):

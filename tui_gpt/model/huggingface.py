@@ -17,7 +17,7 @@ import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from tui_gpt.config import PRESETS, Config, ModelConfig, build, to_dict
 from tui_gpt.errors import CheckpointError, reason
@@ -114,7 +114,7 @@ def read_model(folder: Path, config: ModelConfig, rows: int, vocab_size: int) ->
     """
     with torch.device("meta"):
         model = GPT(config, vocab_size)
-    tables = _vocabulary_weights(model)
+    tables = model.token_tables()
     state: dict[str, Tensor] = {}
     with ExitStack() as stack:
         stored = _open(folder, stack)
@@ -138,15 +138,6 @@ def read_model(folder: Path, config: ModelConfig, rows: int, vocab_size: int) ->
             raise CheckpointError(f"cannot be read as safetensors: {error}", where=str(folder)) from None
     model.load_state_dict(state, assign=True)
     return model.eval()
-
-
-def _vocabulary_weights(model: GPT) -> set[str]:
-    """Return the names of the weights with one row per token of the vocabulary."""
-    return {
-        f"{name}.weight"
-        for name, module in model.named_modules()
-        if module is model.head or (isinstance(module, nn.Embedding) and module is not model.positions)
-    }
 
 
 def hf_name(name: str, config: ModelConfig) -> str:
@@ -254,7 +245,7 @@ def write_model(model: GPT, config: Config, end_of_text: int, folder: Path) -> N
 
     The padding of the vocabulary is dropped. The model cannot be used afterwards: its weights are transposed in place.
     """
-    tables = _vocabulary_weights(model)
+    tables = model.token_tables()
     tensors: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         hf_key = hf_name(name, config.model)

@@ -1,26 +1,26 @@
 """Parameter groups: which optimizer updates which parameters, and with which learning rate.
 
-Parameters have four roles: matrices of the blocks, embeddings, the head, and vectors (biases and norms). AdamW updates
-all of them by default; Muon and GaLore update the matrices, and AdamW the rest. `lr_scale` of a group multiplies the
-learning rate of the schedule. Weight decay is decoupled, and applies to matrices and an untied head only.
+The model's table of roles puts each parameter into one of four groups: matrices of the blocks, embeddings, the head,
+and vectors (biases and norms). AdamW updates all of them by default; Muon and GaLore update the matrices, and AdamW the
+rest. `lr_scale` of a group multiplies the learning rate of the schedule. Weight decay is decoupled, and applies to
+matrices and an untied head only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from tui_gpt.config import OptimizerConfig
-from tui_gpt.model import GPT
+from tui_gpt.model import GPT, role_of
+from tui_gpt.model.parameter_roles import Group
 from tui_gpt.training.optimizers.galore import GaLore
 from tui_gpt.training.optimizers.muon import Muon
 
 BASE_WIDTH = 128  # n_embd of pico, at which width scaling is 1
-
-Role = Literal["matrix", "embedding", "head", "vector"]
 
 
 def make_optimizers(model: GPT, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
@@ -30,11 +30,11 @@ def make_optimizers(model: GPT, config: OptimizerConfig) -> list[torch.optim.Opt
     one value works for every width. Muon's update has a fixed spectral norm and needs no scaling (Bernstein & Newhouse
     2024).
     """
-    by_role: dict[Role, list[nn.Parameter]] = {"matrix": [], "embedding": [], "head": [], "vector": []}
+    groups: dict[Group, list[nn.Parameter]] = {"matrix": [], "embedding": [], "head": [], "vector": []}
     for name, parameter in model.named_parameters():
-        by_role[role_of(name, parameter)].append(parameter)
+        groups[role_of(name).group].append(parameter)
     width_scale = BASE_WIDTH / model.config.n_embd if config.width_scaling else 1.0
-    scales: dict[Role, float] = {
+    scales: dict[Group, float] = {
         "matrix": width_scale,
         "embedding": config.embedding_lr_ratio,
         "head": config.head_lr_ratio * width_scale,
@@ -46,31 +46,22 @@ def make_optimizers(model: GPT, config: OptimizerConfig) -> list[torch.optim.Opt
         device = model.embedding.weight.device
         has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         dtype = torch.bfloat16 if has_bf16 else torch.float32
-        matrices = [Muon(by_role.pop("matrix"), config.momentum, config.weight_decay, rows, dtype)]
+        matrices = [Muon(groups.pop("matrix"), config.momentum, config.weight_decay, rows, dtype)]
         matrices[0].param_groups[0]["lr_scale"] = config.muon_learning_rate / config.learning_rate
     elif config.name == "galore":
-        matrices = [GaLore(by_role.pop("matrix"), config)]
+        matrices = [GaLore(groups.pop("matrix"), config)]
         matrices[0].param_groups[0]["lr_scale"] = width_scale
-    groups: list[dict[str, Any]] = [
+    rest: list[dict[str, Any]] = [
         {
             "params": parameters,
-            "lr_scale": scales[role],
-            "weight_decay": config.weight_decay if role in ("matrix", "head") else 0.0,
+            "lr_scale": scales[group],
+            "weight_decay": config.weight_decay if group in ("matrix", "head") else 0.0,
         }
-        for role, parameters in by_role.items()
+        for group, parameters in groups.items()
         if parameters
     ]
     betas = (config.beta1, config.beta2)
-    return [*matrices, torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, eps=config.eps, fused=True)]
-
-
-def role_of(name: str, parameter: nn.Parameter) -> Role:
-    """Return the role of a parameter of the GPT by its name."""
-    if name.startswith(("embedding", "positions")) or ".values." in name:
-        return "embedding"
-    if name.startswith("head"):
-        return "head"
-    return "matrix" if parameter.ndim >= 2 else "vector"
+    return [*matrices, torch.optim.AdamW(rest, lr=config.learning_rate, betas=betas, eps=config.eps, fused=True)]
 
 
 def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
