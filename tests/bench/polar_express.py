@@ -21,7 +21,7 @@ from tests.bench.peers import report
 from tui_gpt.training.optimizers.muon import orthogonalize
 
 SHAPES = ("128x128", "384x384", "512x512", "768x768", "768x3072", "3072x768")
-LOWER_END = 1e-3  # of the singular values, relative to the norm
+LOWER_ENDS = {5: 1e-3, 4: 2.5e-3}  # by the number of polynomials: of the singular values, relative to the norm
 SAFETY_FACTOR, CUSHION = 1.01, 0.02
 
 Coefficients = tuple[float, float, float]
@@ -30,7 +30,7 @@ Coefficients = tuple[float, float, float]
 def coefficients(count: int) -> list[Coefficients]:
     """Return `count` odd polynomials of degree 5, each the best for the interval that those before it leave."""
     found: list[Coefficients] = []
-    low, high = LOWER_END, 1.0
+    low, high = LOWER_ENDS[count], 1.0
     for index in range(count):
         a, b, c = best_quintic(max(low, CUSHION * high), high)
         if low < CUSHION * high:  # center the values on 1 again
@@ -104,7 +104,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--shapes", nargs="*", default=SHAPES)
     arguments = parser.parse_args()
-    report("polar express", coefficients=coefficients(5))
+    for count in LOWER_ENDS:
+        report("polar express", polynomials=count, coefficients=coefficients(count))
     dtypes = (torch.float32, torch.bfloat16)
     for shape in arguments.shapes:
         rows, columns = map(int, shape.split("x"))

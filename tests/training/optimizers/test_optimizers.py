@@ -11,7 +11,7 @@ from tui_gpt.config import ModelConfig, OptimizerConfig
 from tui_gpt.model import GPT, role_of
 from tui_gpt.training.optimizers import make_optimizers, set_learning_rate, update
 from tui_gpt.training.optimizers.galore import GaLore, projection
-from tui_gpt.training.optimizers.muon import POLAR_EXPRESS_5, Muon, orthogonalize
+from tui_gpt.training.optimizers.muon import POLAR_EXPRESS_4, POLAR_EXPRESS_5, Muon, orthogonalize
 
 GO, HOLD = torch.zeros(()), torch.ones(())
 
@@ -78,7 +78,8 @@ def test_in_bf16_and_fp32_singular_values_come_out_near_1_also_of_low_rank(rows:
 
 
 def test_the_polynomials_are_those_that_the_script_computes() -> None:
-    assert np.allclose(coefficients(len(POLAR_EXPRESS_5)), POLAR_EXPRESS_5, rtol=1e-9)
+    for polynomials in (POLAR_EXPRESS_4, POLAR_EXPRESS_5):
+        assert np.allclose(coefficients(len(polynomials)), polynomials, rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -87,16 +88,17 @@ def test_the_norm_of_tiny_and_huge_updates_neither_vanishes_nor_overflows(dtype:
     x = torch.randn(1, 16, 32)
     for scale in (1e-6, 1e6):
         sizes = torch.linalg.svdvals(orthogonalize(x * scale, dtype).float())
-        assert float(sizes.min()) > 0.8 and float(sizes.max()) < 1.2
+        assert float(sizes.min()) > 0.7 and float(sizes.max()) < 1.3
     assert not orthogonalize(torch.zeros(1, 16, 32), dtype).any()
 
 
-def test_weak_directions_of_a_narrow_matrix_are_reached() -> None:
+@pytest.mark.parametrize(("width", "cosine"), [(128, 0.87), (384, 0.82)])
+def test_weak_directions_of_a_power_law_spectrum_are_reached(width: int, cosine: float) -> None:
     torch.manual_seed(0)
-    left, right = torch.linalg.qr(torch.randn(2, 128, 128))[0]
-    x = (left * torch.arange(1, 129) ** -1.5) @ right.mT
-    cosine = torch.cosine_similarity(orthogonalize(x[None], torch.float32).flatten(), (left @ right.mT).flatten(), 0)
-    assert float(cosine) > 0.95
+    left, right = torch.linalg.qr(torch.randn(2, width, width))[0]
+    x = (left * torch.arange(1, width + 1) ** -1.5) @ right.mT
+    found = torch.cosine_similarity(orthogonalize(x[None], torch.float32).flatten(), (left @ right.mT).flatten(), 0)
+    assert float(found) > cosine
 
 
 def test_stacked_matrices_are_orthogonalized_separately() -> None:
