@@ -53,11 +53,6 @@ class Compute:
         return lambda: process.memory_info().rss
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch failed to allocate memory, on any device."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 def choose_compute(config: TrainingConfig) -> Compute:
     """Resolve device, precision, threads and compilation. Raise ConfigError for what this machine lacks."""
     device = _device(config.device)

@@ -80,7 +80,7 @@ def _run(folder: RunFolder, request: StartRequest, control: TrainerControl) -> E
     finally:
         trainer.report_progress()
         control.set_phase(control.progress.state, control.progress.phase)
-        trainer.recorder.wait()
+        trainer.outputs.recorder.wait()
 
 
 def _remove(folder: Path) -> None:
@@ -91,12 +91,12 @@ def _remove(folder: Path) -> None:
 
 def _write_run_info(folder: RunFolder, prepared: PreparedRun, compute: Compute, trainer: Trainer) -> None:
     """Write the resolved config.toml, then run.json."""
-    write_atomically(folder.config, to_toml(to_dict(trainer.config)).encode())
+    write_atomically(folder.config, to_toml(to_dict(trainer.state.config)).encode())
     host, shards = hardware.host(), prepared.shards.info
     info = RunInfo(
         created=time.time(),
         parent=prepared.config.training.init_from or prepared.config.training.fork_from,
-        parameters=trainer.model.num_parameters(),
+        parameters=trainer.state.model.num_parameters(),
         corpus=CorpusInfo(
             name=shards.name,
             digest=shards.digest,
@@ -110,9 +110,9 @@ def _write_run_info(folder: RunFolder, prepared: PreparedRun, compute: Compute, 
         ),
         device=compute.name,
         precision=compute.precision,
-        compiled=trainer.train_step.compiled is not None,
+        compiled=trainer.state.train_step.compiled is not None,
         threads=compute.threads,
-        steps_per_epoch=trainer.batches.steps_per_epoch,
+        steps_per_epoch=trainer.state.batches.steps_per_epoch,
         versions={"python": platform.python_version()}
         | {name: metadata.version(name) for name in ("gpt-tui", "torch", "numpy", "tokenizers", "tiktoken")},
         hardware={"host": host.name, "system": host.system, "cpu": host.cpu, "memory_bytes": host.memory_bytes},

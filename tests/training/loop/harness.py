@@ -39,7 +39,7 @@ class TrainerHarness:
     def run(self) -> Ended:
         self.trainer.dry_run()
         ended = self.trainer.run()
-        self.trainer.recorder.wait()
+        self.trainer.outputs.recorder.wait()
         return ended
 
     def notices(self, kind: str) -> list[Notice]:
@@ -52,21 +52,21 @@ class TrainerHarness:
 
     def make_loss_nan(self, *steps: int) -> None:
         """Make the loss of the batches of these steps nan, whenever they are used."""
-        compute_gradients = self.trainer.train_step.compute_gradients
+        compute_gradients = self.trainer.state.train_step.compute_gradients
 
         def with_nan(step: int, micro_batches: list) -> torch.Tensor:
             loss = compute_gradients(step, micro_batches)
-            return loss * math.nan if step + self.trainer.progress.batch_shift in steps else loss
+            return loss * math.nan if step + self.trainer.state.progress.batch_shift in steps else loss
 
-        self.trainer.train_step.compute_gradients = with_nan  # type: ignore[method-assign]
+        self.trainer.state.train_step.compute_gradients = with_nan  # type: ignore[method-assign]
 
     def limit_memory(self, sequences: int) -> None:
         """Raise OutOfMemoryError in steps whose micro-batch has more than this many sequences."""
-        compute_gradients = self.trainer.train_step.compute_gradients
+        compute_gradients = self.trainer.state.train_step.compute_gradients
 
         def limited(step: int, micro_batches: list) -> torch.Tensor:
             if len(micro_batches[0].inputs) > sequences:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
             return compute_gradients(step, micro_batches)
 
-        self.trainer.train_step.compute_gradients = limited  # type: ignore[method-assign]
+        self.trainer.state.train_step.compute_gradients = limited  # type: ignore[method-assign]

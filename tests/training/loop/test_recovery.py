@@ -28,15 +28,15 @@ def test_warn_reports_the_text_and_continues(tmp_path: Path) -> None:
 
 def test_a_step_with_a_non_finite_gradient_is_skipped_even_if_the_loss_is_finite(tmp_path: Path) -> None:
     run = TrainerHarness(tmp_path, "training.on_anomaly=warn")
-    compute_gradients = run.trainer.train_step.compute_gradients
+    compute_gradients = run.trainer.state.train_step.compute_gradients
 
     def with_nan(step: int, micro_batches: list) -> torch.Tensor:
         loss = compute_gradients(step, micro_batches)
         if step == 12:
-            run.trainer.train_step.parameters[0].grad.fill_(math.nan)  # type: ignore[union-attr]
+            run.trainer.state.train_step.parameters[0].grad.fill_(math.nan)  # type: ignore[union-attr]
         return loss
 
-    run.trainer.train_step.compute_gradients = with_nan  # type: ignore[method-assign]
+    run.trainer.state.train_step.compute_gradients = with_nan  # type: ignore[method-assign]
     assert run.run().state == "finished"
     assert "step 12: the gradient is not finite; skipped" in run.notices("anomaly")[0].message
 
@@ -45,7 +45,7 @@ def test_the_text_of_an_anomaly_is_found_with_attention_within_documents(tmp_pat
     settings = ("data.mode=packed", "data.attend_across_documents=false", "training.on_anomaly=skip")
     run = TrainerHarness(tmp_path, *settings)
     seen: list[torch.Tensor | None] = []
-    forward = run.trainer.model.forward
+    forward = run.trainer.state.model.forward
 
     def watched(*args: object, documents: torch.Tensor | None = None, **named: object) -> torch.Tensor:
         seen.append(documents)
@@ -53,11 +53,11 @@ def test_the_text_of_an_anomaly_is_found_with_attention_within_documents(tmp_pat
 
     run.make_loss_nan(12)
     run.trainer.dry_run()
-    run.trainer.model.forward = watched  # type: ignore[method-assign]
+    run.trainer.state.model.forward = watched  # type: ignore[method-assign]
     assert run.trainer.run().state == "finished"
     assert run.notices("anomaly")[0].data["text"]
     rows = [documents for documents in seen if documents is not None and len(documents) == 1]
-    assert len(rows) == run.trainer.config.sequences_per_step
+    assert len(rows) == run.trainer.state.config.sequences_per_step
 
 
 def test_stop_saves_the_state_before_the_step_and_suggests_a_remedy(tmp_path: Path) -> None:
@@ -75,9 +75,23 @@ def test_rewind_loads_the_last_checkpoint_and_continues_with_other_batches(tmp_p
     assert run.run().state == "finished"
     (notice,) = run.notices("anomaly")
     assert "rewound to step 10" in notice.message
-    assert run.trainer.progress.batch_shift == 3 and run.trainer.progress.rewinds == 1
+    assert run.trainer.state.progress.batch_shift == 3 and run.trainer.state.progress.rewinds == 1
     lines = run.folder.read_metrics()
     assert [line.step for line in lines] == list(range(1, 31)) and all(line.loss is not None for line in lines)
+
+
+def test_repeated_rewinds_pass_every_bad_batch_once(tmp_path: Path) -> None:
+    run = TrainerHarness(tmp_path, "training.on_anomaly=rewind")
+    run.make_loss_nan(13, 15)
+    assert run.run().state == "finished"
+    assert run.trainer.state.progress.rewinds == 2 and run.trainer.state.progress.batch_shift == 5
+
+
+def test_a_rewind_evaluates_the_step_that_it_returns_to_only_once(tmp_path: Path) -> None:
+    run = TrainerHarness(tmp_path, "training.on_anomaly=rewind", "training.eval_every=10")
+    run.make_loss_nan(13)
+    run.run()
+    assert [line.step for line in run.folder.read_evals()] == [10, 20, 30]
 
 
 def test_rewind_without_a_checkpoint_skips_the_step(tmp_path: Path) -> None:

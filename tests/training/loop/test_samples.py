@@ -35,10 +35,10 @@ def test_samples_leave_training_bit_identical(tmp_path: Path) -> None:
 def test_a_resumed_run_does_not_repeat_samples(tmp_path: Path) -> None:
     settings = ("sampling.every=60", "training.duration=30", "checkpoints.every=10")
     first = TrainerHarness(tmp_path, *settings)
-    first.trainer.last_step = 25
+    first.trainer.state.schedule.last_step = 25
     first.run()
     resumed = TrainerHarness(tmp_path, *settings, resume=first.folder)
-    assert resumed.trainer.progress.step == 25
+    assert resumed.trainer.state.progress.step == 25
     resumed.run()
     assert sampled_steps(resumed) == [0, 10, 25, 30]
 
@@ -46,7 +46,7 @@ def test_a_resumed_run_does_not_repeat_samples(tmp_path: Path) -> None:
 def test_a_run_resumed_at_step_0_does_not_repeat_the_first_sample(tmp_path: Path) -> None:
     settings = ("sampling.every=60", "checkpoints.every=0", "checkpoints.best=false")
     first = TrainerHarness(tmp_path, *settings)
-    first.trainer.sample()
+    first.trainer.outputs.sample()
     resumed = TrainerHarness(tmp_path, *settings, resume=first.folder)
     resumed.run()
     assert sampled_steps(resumed) == [0, 10, 25, 30]

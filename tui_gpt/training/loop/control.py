@@ -10,10 +10,12 @@ import queue
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from tui_gpt.checkpoints import manifest
 from tui_gpt.run.child_process import Channel
 from tui_gpt.run.messages import Ack, Command, Notice, Progress, State
 
@@ -76,6 +78,13 @@ class TrainerControl:
     def notice(self, kind: str, message: str, **fields: Any) -> None:
         """Send an event for events.jsonl, at the current step unless `fields` name another one."""
         self.channel.send(Notice(kind=kind, message=message, **{"step": self.progress.step} | fields))
+
+    def report_saved(self, checkpoint: Path) -> None:
+        """Send an event about a checkpoint that has been written."""
+        info = manifest.read_manifest(checkpoint)
+        self.notice(
+            "checkpoint", f"saved {checkpoint.name} ({info.kind})", step=info.step, data={"path": str(checkpoint)}
+        )
 
     def set_phase(self, state: State, phase: str) -> None:
         """Set the state and phase of the run and report them at once."""

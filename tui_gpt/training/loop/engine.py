@@ -1,15 +1,14 @@
 """The engine of a run, built from its config: model, training step and batches.
 
-The trainer and the benchmark both use it, so that the benchmark measures what trains. Both also share the fallbacks:
-without torch.compile where compilation fails, and smaller micro-batches where a step runs out of memory.
+The trainer and the benchmark both use it, so that the benchmark measures what trains. Both also share the fallback:
+without torch.compile where compilation fails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import torch
 
@@ -17,13 +16,12 @@ from tui_gpt.config import Config
 from tui_gpt.corpora import Shards
 from tui_gpt.errors import ConfigError
 from tui_gpt.model import GPT
-from tui_gpt.training.compute import Compute, is_out_of_memory
+from tui_gpt.training.compute import Compute
 from tui_gpt.training.data.batches import BatchLoader
 from tui_gpt.training.loop.guard import Guard
 from tui_gpt.training.loop.step import TrainStep
 from tui_gpt.training.optimizers import make_optimizers
-
-T = TypeVar("T")
+from tui_gpt.training.out_of_memory import is_out_of_memory
 
 
 class Engine(NamedTuple):
@@ -75,6 +73,15 @@ def reset_compilation(train_step: TrainStep) -> None:
         train_step.compiled = torch.compile(train_step.model, fullgraph=True, dynamic=False)
 
 
+def reset_weights(train_step: TrainStep, config: Config) -> None:
+    """Give weights, optimizers and guard the values that `build_engine` gave them."""
+    torch.manual_seed(config.training.seed)
+    train_step.model.load_state_dict(GPT(config.model, train_step.model.vocab_size).state_dict())
+    for optimizer in train_step.optimizers:
+        optimizer.state.clear()
+    train_step.guard.restore(())
+
+
 def run_with_compile_fallback(train_step: TrainStep, action: Callable[[], None], report: Callable[[str], None]) -> None:
     """Run `action`, a dry run of a step. If torch.compile fails, report it and run the action without it."""
     try:
@@ -83,41 +90,8 @@ def run_with_compile_fallback(train_step: TrainStep, action: Callable[[], None],
     except ConfigError:
         raise
     except Exception as error:
-        if train_step.compiled is None or (isinstance(error, RuntimeError) and is_out_of_memory(error)):
+        if train_step.compiled is None or is_out_of_memory(error):
             raise
         report(f"torch.compile failed, continuing without it: {error!r:.300}")
     train_step.compiled = None
     action()
-
-
-def retry_on_oom(action: Callable[[], T], reduce: Callable[[], None]) -> T:
-    """Return the result of `action`. Each time it runs out of memory, call `reduce` and repeat it."""
-    while True:
-        try:
-            return action()
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        reduce()  # outside of the except block, where the tensors of the failed pass are freed
-
-
-def halve_micro_batch(config: Config) -> tuple[Config, str]:
-    """Return the config with about half the micro-batch and more accumulation, and a message about the change.
-
-    The sequences of a step stay the same. Raise ConfigError when the micro-batch is one sequence.
-    """
-    training, sequences = config.training, config.sequences_per_step
-    smaller = [n for n in range(1, training.micro_batch_size // 2 + 1) if sequences % n == 0]
-    if not smaller:
-        raise ConfigError(
-            f"out of memory with a micro-batch of one sequence of {config.model.context_length} tokens",
-            where="training.micro_batch_size",
-            do="Set training.activation_checkpointing=true, a shorter model.context_length or a smaller model",
-        )
-    micro, accumulation = smaller[-1], sequences // smaller[-1]
-    message = (
-        f"out of memory: reduced micro_batch_size from {training.micro_batch_size} to {micro}, with accumulation_steps"
-        f" {accumulation}; the step stays the same"
-    )
-    training = msgspec.structs.replace(training, micro_batch_size=micro, accumulation_steps=accumulation)
-    return msgspec.structs.replace(config, training=training), message

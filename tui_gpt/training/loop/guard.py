@@ -7,6 +7,7 @@ policy `training.on_anomaly` decides whether its step is applied. Findings are r
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ SPIKE_SIGMAS = 6.0
 EMA_DECAY = 0.98  # of the running mean and variance: about the last 50 steps
 MIN_STEPS = 50  # before the running mean and variance are meaningful
 MAX_CONSECUTIVE_ANOMALIES = 25
+REPORT_LENGTH = 7  # numbers of `Guard.take_report`
 
 
 class Anomaly(NamedTuple):
@@ -32,6 +34,14 @@ class Anomaly(NamedTuple):
     loss: float
     mean: float
     sigma: float
+
+    @classmethod
+    def from_report(cls, report: Sequence[float], since: int) -> Anomaly | None:
+        """Return the anomalies after step `since`, from `Guard.take_report`, or None if there are none."""
+        first, count, consecutive, skipped, loss, mean, sigma = report
+        if not count:
+            return None
+        return cls(since + int(first), int(count), int(consecutive), bool(skipped), loss, mean, sigma)
 
     def __str__(self) -> str:
         if not math.isfinite(self.loss):

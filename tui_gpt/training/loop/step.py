@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from tui_gpt.model import GPT
 from tui_gpt.training.data.batches import MicroBatch
-from tui_gpt.training.loop.block_norms import BlockNorms
 from tui_gpt.training.loop.guard import Guard
+from tui_gpt.training.measuring.block_norms import BlockNorms
 from tui_gpt.training.optimizers import set_learning_rate, update
+from tui_gpt.training.out_of_memory import skip_on_oom
 
 
 class StepResult(NamedTuple):
@@ -27,7 +28,10 @@ class StepResult(NamedTuple):
 
 @dataclass
 class TrainStep:
-    """Computes gradients and applies updates. seed_dropout: called with (step, micro-step) before each forward pass."""
+    """Computes gradients and applies updates. seed_dropout: called with (step, micro-step) before each forward pass.
+
+    is_half_updated: an update of the weights has begun and has not ended; after an error they are not to be used.
+    """
 
     model: GPT
     optimizers: Sequence[torch.optim.Optimizer]
@@ -38,6 +42,7 @@ class TrainStep:
     seed_dropout: Callable[[int, int], None]
     compiled: Callable[..., Tensor] | None = None
     parameters: list[nn.Parameter] = field(init=False)
+    is_half_updated: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.parameters = list(self.model.parameters())
@@ -49,15 +54,25 @@ class TrainStep:
         """
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
-        norms = BlockNorms(self.model) if with_norms else None
+        norms = skip_on_oom(lambda: BlockNorms(self.model)) if with_norms else None
         grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.grad_clip or float("inf"))
         skip_step = self.guard.check(step, loss, grad_norm)
         set_learning_rate(self.optimizers, rate)
+        self.is_half_updated = True
         update(self.optimizers, skip_step)
         self.scaler.update()
-        if norms is not None:
-            norms.measure_update()
+        self.is_half_updated = False
+        if norms is not None and not skip_on_oom(norms.measure_update):
+            norms = None
         return StepResult(loss, grad_norm, norms)
+
+    def discard_gradients(self) -> None:
+        """Forget a step that failed, so that it, or an earlier one, can be repeated. The weights are as they are."""
+        self.model.zero_grad(set_to_none=True)
+        self.is_half_updated = False
+        state = self.scaler.state_dict()  # a new scaler, since the old one knows which gradients it has unscaled
+        self.scaler = torch.amp.GradScaler(self.parameters[0].device.type, enabled=bool(state))
+        self.scaler.load_state_dict(state)
 
     def dry_run(self, step: int, micro_batches: Sequence[MicroBatch]) -> None:
         """Run a whole step, with all its allocations, without changing the model or the optimizer state."""

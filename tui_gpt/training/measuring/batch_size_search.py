@@ -18,11 +18,12 @@ from tui_gpt.config.estimates import memory_bytes
 from tui_gpt.corpora import Shards
 from tui_gpt.errors import ConfigError
 from tui_gpt.run.messages import BatchSizeTrial
-from tui_gpt.training.compute import Compute, is_out_of_memory
+from tui_gpt.training.compute import Compute
 from tui_gpt.training.data.batches import BatchLoader
 from tui_gpt.training.loop.engine import Engine, reset_compilation, run_with_compile_fallback
 from tui_gpt.training.measuring.memory_usage import free_memory, limit_bytes, peak_bytes
 from tui_gpt.training.measuring.step_timing import StepTimes, fetch, time_steps
+from tui_gpt.training.out_of_memory import is_out_of_memory
 
 MEMORY_BUDGET = 0.8  # of the memory that is free when the search begins
 MAX_PASS_SECONDS = 5.0  # slower sizes are not tried: larger ones gain nothing
@@ -125,7 +126,7 @@ class BatchSizeSearch:
         accumulation = max(1, self.config.sequences_per_step // micro)
         try:
             times = self._time(with_micro_batch(self.config, micro, min(2, accumulation)))
-        except RuntimeError as error:
+        except Exception as error:
             if not is_out_of_memory(error):
                 raise
         else:

@@ -24,20 +24,21 @@ from tui_gpt.run.child_process import Channel, run_task
 from tui_gpt.run.messages import BatchSizeSearchResult, BatchSizeTrial, BenchmarkResult
 from tui_gpt.sampling import SamplingOptions, generate
 from tui_gpt.sampling.generation import prompt_tokens
-from tui_gpt.training.compute import Compute, choose_compute, is_out_of_memory
+from tui_gpt.training.compute import Compute, choose_compute
 from tui_gpt.training.data.batches import BatchLoader
+from tui_gpt.training.loop.decisions import split_micro_batch
 from tui_gpt.training.loop.engine import (
     Engine,
     build_engine,
-    halve_micro_batch,
     reset_compilation,
-    retry_on_oom,
     run_with_compile_fallback,
 )
 from tui_gpt.training.measuring.batch_size_search import MEMORY_BUDGET, BatchSizeSearch, recommend, with_micro_batch
 from tui_gpt.training.measuring.bottleneck import Measurements, diagnose_bottleneck
+from tui_gpt.training.measuring.device_clock import synchronize
 from tui_gpt.training.measuring.memory_usage import free_memory, limit_bytes, peak_bytes
-from tui_gpt.training.measuring.step_timing import StepTimes, fetch, measure_peak_flops, synchronize, time_steps
+from tui_gpt.training.measuring.step_timing import StepTimes, fetch, measure_peak_flops, time_steps
+from tui_gpt.training.out_of_memory import is_out_of_memory, retry_on_oom
 from tui_gpt.training.run_setup import PreparedRun, prepare_run
 
 WARMUP = 3
@@ -158,8 +159,9 @@ class BenchmarkSetup:
 
     def _halve(self) -> None:
         free_memory(self.engine.model)
-        self.config, message = halve_micro_batch(self.config)
-        self.note(message)
+        split = split_micro_batch(self.config)
+        self.config = split.config
+        self.note(split.message)
 
     def identity(self) -> dict[str, Any]:
         """Return the fields about the model and the machine that every result has."""
@@ -237,7 +239,7 @@ def _time_doubled_batch(setup: BenchmarkSetup, times: StepTimes, spare_bytes: in
             steps=STEPS,
             at_most_seconds=DOUBLING_SECONDS,
         )
-    except RuntimeError as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         return None, "not enough memory for twice the micro_batch_size"

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 
+from tui_gpt.corpora import Tokenizer
 from tui_gpt.model import GPT
 from tui_gpt.run.messages import Eval, finite
-from tui_gpt.training.data.batches import BatchLoader, to_device
+from tui_gpt.training.data.batches import BatchLoader, MicroBatch, to_device
 
 
 @torch.no_grad()
@@ -68,3 +69,27 @@ def evaluate(
         seconds=time.perf_counter() - started,
         non_finite=non_finite,
     )
+
+
+@torch.no_grad()
+def highest_loss_text(
+    model: GPT,
+    micro_batches: Sequence[MicroBatch],
+    tokenizer: Tokenizer,
+    autocast: Callable[[], AbstractContextManager],
+) -> str:
+    """Return the text of the sequence that has the highest loss."""
+    highest, text, was_training = -math.inf, "", model.training
+    model.eval()
+    try:
+        for micro_batch in micro_batches:
+            for row, inputs in enumerate(micro_batch.inputs):
+                documents = None if micro_batch.documents is None else micro_batch.documents[row, None]
+                with autocast():
+                    loss = float(model(inputs[None], micro_batch.targets[row, None], documents=documents))
+                loss = math.inf if math.isnan(loss) else loss
+                if loss > highest:
+                    highest, text = loss, tokenizer.decode(inputs.tolist())
+    finally:
+        model.train(was_training)
+    return text

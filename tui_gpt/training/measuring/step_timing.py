@@ -1,8 +1,7 @@
 """Times of training steps, by the clock of the device.
 
-On a GPU the host only queues work, so its clock does not tell when a step is done. Times are therefore taken with CUDA
-events between the parts of a step, and read at the end, so that nothing waits within a step. As in the trainer, the
-next batch is copied while the GPU computes, and the host runs at most one step ahead.
+Times are marked between the parts of a step and read at the end, so that nothing waits within a step. As in the
+trainer, the next batch is copied while the GPU computes, and the host runs at most one step ahead.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import math
 import statistics
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -19,50 +19,32 @@ from tui_gpt.config import Config
 from tui_gpt.training.compute import Compute
 from tui_gpt.training.data.batches import MicroBatch, to_device
 from tui_gpt.training.loop.engine import Engine
+from tui_gpt.training.measuring.device_clock import DeviceClock, Mark, synchronize
 from tui_gpt.training.optimizers.schedules import learning_rate
 
 MATMUL_WIDTHS = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}
 MATMUL_SECONDS = 0.4  # for each width
 
 
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has finished all queued work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
 class DeviceTimer:
-    """Records times: CUDA events on a GPU, else the host's clock after a synchronization."""
+    """Records times by the clock of the device."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._times: list[float] = []
-        self._events: list[torch.cuda.Event] = []
+        self._clock = DeviceClock(device)
+        self._marks: list[Mark] = []
 
     def mark(self) -> None:
         """Record the current time."""
-        if self._device.type == "cuda":
-            event = torch.cuda.Event(enable_timing=True)
-            event.record()
-            self._events.append(event)
-        else:
-            synchronize(self._device)
-            self._times.append(time.perf_counter())
+        self._marks.append(self._clock.mark())
 
     def wait(self, back: int) -> None:
         """Wait until the device has passed the mark `back` marks ago."""
-        if len(self._events) >= back:
-            self._events[-back].synchronize()
+        if len(self._marks) >= back:
+            self._clock.wait(self._marks[-back])
 
     def seconds(self) -> list[float]:
         """Return the seconds between consecutive marks."""
-        if self._device.type == "cuda":
-            synchronize(self._device)
-            pairs = zip(self._events, self._events[1:], strict=False)
-            return [before.elapsed_time(after) / 1000 for before, after in pairs]
-        return [after - before for before, after in zip(self._times, self._times[1:], strict=False)]
+        return [self._clock.seconds(before, after) for before, after in pairwise(self._marks)]
 
 
 @dataclass

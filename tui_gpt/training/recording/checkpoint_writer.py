@@ -14,21 +14,52 @@ class CheckpointWriter:
     """Writes one snapshot at a time and prunes old checkpoints.
 
     keep: full checkpoints to keep. sync: called before a checkpoint appears. on_saved: called with its path afterwards.
-    failed: the snapshot whose writing failed, and the error; the caller retries it.
+    on_given_up: called with a message when a checkpoint fails for another reason than the disk. Both are called from
+    the thread.
     """
 
     def __init__(
-        self, checkpoints: Path, keep: int, sync: Callable[[], None], on_saved: Callable[[Path], None]
+        self,
+        checkpoints: Path,
+        keep: int,
+        sync: Callable[[], None],
+        on_saved: Callable[[Path], None],
+        on_given_up: Callable[[str], None],
     ) -> None:
-        self._checkpoints, self._keep, self._sync, self._on_saved = checkpoints, keep, sync, on_saved
+        self._checkpoints, self._keep, self._sync = checkpoints, keep, sync
+        self._on_saved, self._on_given_up = on_saved, on_given_up
         self._thread: threading.Thread | None = None
-        self.failed: tuple[Snapshot, OSError] | None = None
+        self._failed: tuple[Snapshot, Exception] | None = None
+
+    @property
+    def failure(self) -> str:
+        """Why the last checkpoint was not written; empty if it was."""
+        if self._failed is None:
+            return ""
+        snapshot, error = self._failed
+        what = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        return f"checkpoint at step {snapshot.progress.step:,} not saved: {what}"
+
+    @property
+    def can_retry(self) -> bool:
+        """Whether the last checkpoint was not written because of the disk."""
+        return self._failed is not None and isinstance(self._failed[1], OSError)
 
     def save(self, snapshot: Snapshot, *, announce: bool = True) -> None:
-        """Start writing `snapshot` once the previous one is written. announce: call `on_saved` when it is done."""
+        """Start writing `snapshot` once the previous one is written. announce: call `on_saved` when it is done.
+
+        A snapshot that failed before is given up: this one is newer.
+        """
         self.wait()
+        self._failed = None
         self._thread = threading.Thread(target=self._write, args=(snapshot, announce), name="checkpoint")
         self._thread.start()
+
+    def retry(self) -> None:
+        """Write the snapshot that failed, if any, and wait until that is done."""
+        if self._failed is not None:
+            self.save(self._failed[0])
+            self.wait()
 
     def wait(self) -> None:
         """Wait until the last snapshot is written, or its writing has failed."""
@@ -40,8 +71,10 @@ class CheckpointWriter:
         try:
             path = write_checkpoint(snapshot, self._checkpoints, self._sync)
             manifest.prune(self._checkpoints, self._keep)
-        except OSError as error:
-            self.failed = (snapshot, error)
+        except Exception as error:  # in a thread of its own it would be lost
+            self._failed = (snapshot, error)
+            if not self.can_retry:
+                self._on_given_up(self.failure)
         else:
             if announce:
                 self._on_saved(path)

@@ -1,125 +1,102 @@
 """Everything that a run writes: metrics, evals, samples and checkpoints.
 
-No line is dropped: when a write fails (the disk is full) the run pauses until it is resumed, and retries.
+Nothing is dropped: what cannot be written, because the disk is full, is kept and `problem` says why. The loop then
+pauses the run, and `retry` writes it once there is space.
 """
 
 from __future__ import annotations
 
-import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from tui_gpt.checkpoints import manifest
 from tui_gpt.checkpoints.state import Snapshot
 from tui_gpt.run.folder import RunFolder
-from tui_gpt.run.messages import Eval, Sample
-from tui_gpt.training.loop.control import TrainerControl
+from tui_gpt.run.jsonl import JsonlWriter
+from tui_gpt.run.messages import Eval, Message, Metrics, Rewound, Sample
 from tui_gpt.training.recording.checkpoint_writer import CheckpointWriter
-from tui_gpt.training.recording.output_files import DeferredWriter, OutputFiles
-
-
-class Stopwatch:
-    """Measures training time in laps; the time between a lap and the next `restart` is not counted."""
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        """Start the next lap now."""
-        self._since = time.perf_counter()
-
-    def lap(self) -> float:
-        """Return the seconds since the last lap or restart."""
-        now = time.perf_counter()
-        seconds, self._since = now - self._since, now
-        return seconds
 
 
 class Recorder:
-    """Writes the output files and checkpoints of a run. delay_metrics: write each line when the next one is logged."""
+    """Writes the output files and checkpoints of a run.
+
+    rewound_to: when resuming, the step after which older lines are void. on_saved: called with the path of each
+    checkpoint that is to be announced, and on_given_up with a message about one that is lost; both from another thread.
+    """
 
     def __init__(
         self,
         folder: RunFolder,
-        control: TrainerControl,
-        stopwatch: Stopwatch,
         *,
         keep: int,
         rewound_to: int | None,
-        delay_metrics: bool,
+        on_saved: Callable[[Path], None],
+        on_given_up: Callable[[str], None],
     ) -> None:
-        self.files = OutputFiles(folder, rewound_to)
-        self._control, self._stopwatch = control, stopwatch
-        self._deferred = DeferredWriter(delay=delay_metrics)
-        self._checkpoints = CheckpointWriter(folder.checkpoints, keep, self.files.sync, self._report_saved)
+        self._metrics, self._evals, self._samples = (
+            JsonlWriter(path) for path in (folder.metrics, folder.evals, folder.samples)
+        )
+        self._unwritten: deque[tuple[JsonlWriter, Message]] = deque()
+        self._line_problem = ""
+        self._checkpoints = CheckpointWriter(folder.checkpoints, keep, self._sync, on_saved, on_given_up)
+        if rewound_to is not None:
+            self.rewind(rewound_to)
 
-    def metrics(self, write: Callable[[], None]) -> None:
-        """Call `write`, which writes a line of metrics, now or when the next line is logged."""
-        self._persist(lambda: self._deferred.put(write))
+    @property
+    def problem(self) -> str:
+        """What could not be written and can be retried, and why; empty if there is nothing to retry."""
+        return self._line_problem or (self._checkpoints.failure if self._checkpoints.can_retry else "")
 
-    def flush(self) -> None:
-        """Write the pending line of metrics."""
-        self._persist(self._deferred.flush)
+    def retry(self) -> None:
+        """Write what could not be written."""
+        self._write_lines()
+        if not self._line_problem:
+            self._checkpoints.retry()
+
+    def metrics(self, line: Metrics) -> None:
+        """Write a line of metrics."""
+        self._put(self._metrics, line)
 
     def evaluation(self, line: Eval) -> None:
         """Write a line of evals."""
-        self._persist(lambda: self.files.evals.append(line))
+        self._put(self._evals, line)
 
     def sample(self, line: Sample) -> None:
         """Write a line of samples."""
-        self._persist(lambda: self.files.samples.append(line))
+        self._put(self._samples, line)
 
     def rewind(self, step: int) -> None:
-        """Void every line after `step`."""
-        self._persist(lambda: self.files.rewind(step))
+        """Void every line after `step`: readers drop them."""
+        for writer in (self._metrics, self._evals, self._samples):
+            self._put(writer, Rewound(rewound_to=step))
 
     def save(self, snapshot: Snapshot, *, announce: bool = True) -> None:
-        """Start writing a checkpoint. Call `flush` before taking the snapshot, so that no line before it is missing.
-
-        announce: report the saved checkpoint as an event.
-        """
+        """Start writing a checkpoint, after all lines up to it. announce: call `on_saved` when it is there."""
         self._checkpoints.save(snapshot, announce=announce)
 
-    def wait(self) -> OSError | None:
-        """Wait until the last checkpoint is written, and return the error if that failed."""
+    def wait(self) -> str:
+        """Wait until the last checkpoint is written, and return what could not be written, and why; else empty."""
         self._checkpoints.wait()
-        return self._checkpoints.failed[1] if self._checkpoints.failed else None
+        return self._line_problem or self._checkpoints.failure
 
-    def _report_saved(self, path: Path) -> None:
-        info = manifest.read_manifest(path)
-        self._control.notice("checkpoint", f"saved {path.name} ({info.kind})", step=info.step, data={"path": str(path)})
+    def _put(self, writer: JsonlWriter, line: Message) -> None:
+        self._unwritten.append((writer, line))
+        if not self._line_problem:
+            self._write_lines()
 
-    # ── full disk ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _write_lines(self) -> None:
+        self._line_problem = ""
+        try:
+            while self._unwritten:
+                writer, line = self._unwritten[0]
+                writer.append(line)
+                self._unwritten.popleft()
+        except OSError as error:
+            self._line_problem = str(error)
 
-    def _persist(self, action: Callable[[], None]) -> None:
-        while True:
-            try:
-                return action()
-            except OSError as error:
-                if self._control.stop_requested:
-                    raise
-                self._wait_for_space(str(error))
-
-    def retry_failed_save(self) -> None:
-        """Pause until there is space, and retry the checkpoint that could not be written."""
-        while self._checkpoints.failed and not self._control.stop_requested:
-            snapshot, error = self._checkpoints.failed
-            self._checkpoints.failed = None
-            self._wait_for_space(f"checkpoint at step {snapshot.progress.step:,} not saved: {error}")
-            if not self._control.stop_requested:
-                self._checkpoints.save(snapshot)
-                self._checkpoints.wait()
-
-    def _wait_for_space(self, problem: str) -> None:
-        """Pause the run with `problem` as its phase until a resume or stop command arrives."""
-        self._control.notice("disk", f"paused: {problem}. Free some disk space, then resume the run", level="error")
-        self._control.set_phase("paused", problem)
-        while not self._control.stop_requested:
-            command = self._control.next_command(timeout_seconds=1.0)
-            if command is not None and command.name == "resume":
-                self._control.ack(command, "retrying")
-                self._control.set_phase("running", "training")
-                break
-            if command is not None and command.name != "stop":
-                self._control.ack(command, f"paused, waiting for disk space: {problem}", ok=False)
-        self._stopwatch.restart()
+    def _sync(self) -> None:
+        """Flush all lines to disk; called before a checkpoint appears, so that no line before it can be lost."""
+        if self._line_problem:
+            raise OSError(self._line_problem)
+        for writer in (self._metrics, self._evals, self._samples):
+            writer.sync()

@@ -30,14 +30,15 @@ class BlockNorms:
         self.update = torch.zeros_like(self.gradient)
 
     @torch.no_grad()
-    def measure_update(self) -> None:
-        """Compute the norms of the update; call after the optimizer step."""
+    def measure_update(self) -> bool:
+        """Compute the norms of the update; call after the optimizer step. Return True."""
         updates = {
             key: [now - then for now, then in zip(block, self._before[key], strict=True)]
             for key, block in self._blocks.items()
         }
         self.update = self._norms(updates)
         self._before.clear()
+        return True
 
     @staticmethod
     def _norms(tensors: dict[str, list[Tensor]] | dict[str, list[Tensor | None]]) -> Tensor:

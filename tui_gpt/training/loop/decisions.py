@@ -1,0 +1,149 @@
+"""What a command, an anomaly or a lack of memory should lead to. The functions only decide; the trainer's loop acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from tui_gpt.checkpoints.manifest import CheckpointInfo
+from tui_gpt.checkpoints.state import TrainingProgress
+from tui_gpt.config import Config
+from tui_gpt.errors import ConfigError
+from tui_gpt.run.messages import CommandName, Failure
+from tui_gpt.training.loop.guard import MAX_CONSECUTIVE_ANOMALIES, Anomaly
+
+MAX_REWINDS = 10
+
+
+@dataclass(frozen=True)
+class Continue:
+    """Change nothing. message: why, for whoever asked; ok: False if something that was asked for is refused."""
+
+    message: str
+    ok: bool = True
+
+
+@dataclass(frozen=True)
+class Save:
+    """Save a full checkpoint now."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Write samples now."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Take no step until a resume or stop command. problem: what must be solved before, or empty."""
+
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Continue after a pause, and retry what could not be written."""
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """Load a full checkpoint; None: the state before the first step. other_batches: skip the batches since then."""
+
+    checkpoint: Path | None
+    other_batches: bool
+
+
+@dataclass(frozen=True)
+class Split:
+    """Compute the same step in smaller micro-batches, with this config."""
+
+    config: Config
+    message: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End the run. save: write a full checkpoint first. failure: why the run failed, or None."""
+
+    save: bool
+    by_signal: bool = False
+    failure: Failure | None = None
+
+
+Decision = Continue | Save | Sample | Pause | Resume | Rewind | Split | Stop
+
+
+def decide_on_command(name: CommandName, step: int, *, is_paused: bool, problem: str) -> Decision:
+    """Return what a command leads to in a run after `step`. problem: what cannot be written, and why, or empty."""
+    if name == "resume":
+        return Resume() if is_paused else Continue(f"already running, at step {step:,}")
+    if problem:
+        return Continue(f"paused, waiting for disk space: {problem}", ok=False)
+    if name == "pause":
+        return Continue(f"already paused, at step {step:,}") if is_paused else Pause()
+    if name == "checkpoint":
+        return Save() if step else Continue("nothing to save before the first step", ok=False)
+    return Sample()
+
+
+def decide_on_anomaly(
+    anomaly: Anomaly, policy: str, text: str, progress: TrainingProgress, newest: CheckpointInfo | None
+) -> Continue | Rewind | Stop:
+    """Return what the policy `training.on_anomaly` says. text: of the batch. newest: the last full checkpoint."""
+    if policy == "stop" or anomaly.consecutive >= MAX_CONSECUTIVE_ANOMALIES:
+        repeated = f", {anomaly.consecutive} steps in a row" if anomaly.consecutive > 1 else ""
+        failure = Failure(
+            what=f"{anomaly}{repeated}; text of the batch: {text!r}",
+            where=f"training.on_anomaly = {policy}",
+            do="Lower optimizer.learning_rate, or resume with training.on_anomaly=rewind",
+        )
+        return Stop(save=True, failure=failure)
+    if policy != "rewind":
+        return Continue("skipped" if anomaly.skipped else "applied")
+    if newest is None:
+        return Continue("skipped: no checkpoint to rewind to yet")
+    if progress.rewinds >= MAX_REWINDS:
+        return Continue(f"skipped: {MAX_REWINDS} rewinds done, which is the limit")
+    return Rewind(newest.path, other_batches=True)
+
+
+def decide_on_oom(
+    config: Config, progress: TrainingProgress, newest: CheckpointInfo | None, *, is_half_updated: bool
+) -> Split | Rewind | Stop:
+    """Return what a step that ran out of memory leads to: smaller micro-batches, else the end of the run, saved.
+
+    is_half_updated: memory ran out while the weights were updated. No weight can then be trusted, and a copy of all of
+    them at every step would cost more than the steps since the last checkpoint: these are repeated.
+    """
+    if is_half_updated and progress.rewinds < MAX_REWINDS:
+        return Rewind(newest.path if newest else None, other_batches=False)
+    try:
+        if not is_half_updated:
+            return split_micro_batch(config)
+        raise ConfigError(f"out of memory in the update of the weights, after {MAX_REWINDS} rewinds", do="Free memory")
+    except ConfigError as error:
+        return Stop(save=not is_half_updated, failure=Failure.of(error))
+
+
+def split_micro_batch(config: Config) -> Split:
+    """Return the split of a step that ran out of memory: about half the micro-batch and more accumulation.
+
+    The sequences of a step stay the same. Raise ConfigError when the micro-batch is one sequence.
+    """
+    training, sequences = config.training, config.sequences_per_step
+    smaller = [n for n in range(1, training.micro_batch_size // 2 + 1) if sequences % n == 0]
+    if not smaller:
+        raise ConfigError(
+            f"out of memory with a micro-batch of one sequence of {config.model.context_length} tokens",
+            where="training.micro_batch_size",
+            do="Set training.activation_checkpointing=true, a shorter model.context_length or a smaller model",
+        )
+    micro, accumulation = smaller[-1], sequences // smaller[-1]
+    message = (
+        f"out of memory: reduced micro_batch_size from {training.micro_batch_size} to {micro}, with accumulation_steps"
+        f" {accumulation}; the step stays the same"
+    )
+    training = msgspec.structs.replace(training, micro_batch_size=micro, accumulation_steps=accumulation)
+    return Split(msgspec.structs.replace(config, training=training), message)
