@@ -179,8 +179,9 @@ class TrainingConfig(Section, frozen=True):
     on_anomaly: Annotated[
         Literal["warn", "skip", "rewind", "stop"],
         setting(
-            "on a non-finite loss or gradient, or a spike of 6 σ: warn: report and continue; skip: skip the step;"
-            " rewind: return to the last full checkpoint and skip these batches; stop: save and stop",
+            "on a non-finite loss or gradient, a spike of 6 σ, or a loss that stays above the first one: warn: report"
+            " and continue; skip: skip the step; rewind: return to the last full checkpoint before and skip these"
+            " batches; stop: save and stop",
             resumable=True,
         ),
     ] = "warn"

@@ -63,7 +63,7 @@ def test_the_policy_decides_on_an_anomaly() -> None:
 
 
 def test_a_rewind_without_a_checkpoint_or_beyond_the_limit_continues() -> None:
-    assert decide_on_anomaly(SPIKE, "rewind", "", PROGRESS, None) == Continue("skipped: no checkpoint to rewind to yet")
+    assert decide_on_anomaly(SPIKE, "rewind", "", PROGRESS, None) == Continue("no checkpoint from before to rewind to")
     tired = TrainingProgress(step=40, tokens=640, elapsed_seconds=1.0, rewinds=MAX_REWINDS)
     assert isinstance(decide_on_anomaly(SPIKE, "rewind", "", tired, NEWEST), Continue)
 

@@ -98,7 +98,7 @@ def test_rewind_without_a_checkpoint_skips_the_step(tmp_path: Path) -> None:
     run = TrainerHarness(tmp_path, "training.on_anomaly=rewind")
     run.make_loss_nan(2)
     assert run.run().state == "finished"
-    assert "no checkpoint to rewind to" in run.notices("anomaly")[0].message
+    assert "no checkpoint from before to rewind to" in run.notices("anomaly")[0].message
 
 
 def test_too_many_consecutive_anomalies_end_the_run(tmp_path: Path) -> None:
@@ -106,6 +106,52 @@ def test_too_many_consecutive_anomalies_end_the_run(tmp_path: Path) -> None:
     run.make_loss_nan(*range(5, 61))
     ended = run.run()
     assert ended.state == "failed" and f"{MAX_CONSECUTIVE_ANOMALIES} steps in a row" in ended.message
+
+
+@pytest.mark.parametrize("policy", ["warn", "skip", "rewind", "stop"])
+def test_a_run_that_diverges_is_an_anomaly_under_every_policy(tmp_path: Path, policy: str) -> None:
+    settings = ("optimizer.learning_rate=10", f"training.on_anomaly={policy}", "training.duration=80")
+    run = TrainerHarness(tmp_path, *settings)
+    ended = run.run()
+    if policy == "stop":
+        assert ended.state == "failed" and "the run diverges" in ended.message
+        assert (run.folder.checkpoints / f"step-{ended.step:08d}").is_dir()
+        return
+    assert ended.state == "finished"
+    messages = [notice.message for notice in run.notices("anomaly") if "the run diverges" in notice.message]
+    says = {"warn": "; applied", "skip": "; skipped", "rewind": "; no checkpoint from before"}[policy]
+    assert messages and says in messages[0]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        ("optimizer.learning_rate=1e-3",),
+        ("optimizer.learning_rate=0.1", "schedule.warmup_steps=0"),
+        ("optimizer.name=muon", "schedule.warmup_steps=0"),
+        ("optimizer.learning_rate=1e-9",),
+    ],
+)
+def test_healthy_runs_have_no_anomaly(tmp_path: Path, recipe: tuple[str, ...]) -> None:
+    run = TrainerHarness(tmp_path, "training.duration=200", *recipe)
+    assert run.run().state == "finished"
+    assert [n.message for n in run.notices("anomaly") if "diverges" in n.message] == []
+
+
+def test_a_divergence_rewinds_to_before_it_began_and_later_checkpoints_go(tmp_path: Path) -> None:
+    run = TrainerHarness(tmp_path, "training.on_anomaly=rewind", "training.duration=60", "checkpoints.keep=9")
+    compute_gradients = run.trainer.state.train_step.compute_gradients
+
+    def high(step: int, micro_batches: list) -> torch.Tensor:
+        loss = compute_gradients(step, micro_batches)
+        return loss + 20 if step >= 18 and not run.trainer.state.progress.rewinds else loss
+
+    run.trainer.state.train_step.compute_gradients = high  # type: ignore[method-assign]
+    assert run.run().state == "finished"
+    (notice,) = run.notices("anomaly")
+    assert "the run diverges" in notice.message and "; rewound to step 15" in notice.message
+    assert 20 <= run.trainer.state.progress.batch_shift <= 26
+    assert [line.step for line in run.folder.read_metrics()] == list(range(1, 61))
 
 
 def test_out_of_memory_halves_the_micro_batch_without_changing_the_losses(tmp_path: Path) -> None:

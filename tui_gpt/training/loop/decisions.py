@@ -91,7 +91,7 @@ def decide_on_command(name: CommandName, step: int, *, is_paused: bool, problem:
 def decide_on_anomaly(
     anomaly: Anomaly, policy: str, text: str, progress: TrainingProgress, newest: CheckpointInfo | None
 ) -> Continue | Rewind | Stop:
-    """Return what the policy `training.on_anomaly` says. text: of the batch. newest: the last full checkpoint."""
+    """Return what the policy `training.on_anomaly` says. text: of the batch. newest: the last checkpoint before."""
     if policy == "stop" or anomaly.consecutive >= MAX_CONSECUTIVE_ANOMALIES:
         repeated = f", {anomaly.consecutive} steps in a row" if anomaly.consecutive > 1 else ""
         failure = Failure(
@@ -103,9 +103,9 @@ def decide_on_anomaly(
     if policy != "rewind":
         return Continue("skipped" if anomaly.skipped else "applied")
     if newest is None:
-        return Continue("skipped: no checkpoint to rewind to yet")
+        return Continue("no checkpoint from before to rewind to")
     if progress.rewinds >= MAX_REWINDS:
-        return Continue(f"skipped: {MAX_REWINDS} rewinds done, which is the limit")
+        return Continue(f"not rewound: {MAX_REWINDS} rewinds are the limit")
     return Rewind(newest.path, other_batches=True)
 
 

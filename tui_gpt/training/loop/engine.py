@@ -6,19 +6,20 @@ without torch.compile where compilation fails.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from tui_gpt.config import Config
+from tui_gpt.config import Config, Duration
 from tui_gpt.corpora import Shards
 from tui_gpt.errors import ConfigError
 from tui_gpt.model import GPT
 from tui_gpt.training.compute import Compute
 from tui_gpt.training.data.batches import BatchLoader
-from tui_gpt.training.loop.guard import Guard
+from tui_gpt.training.loop.guard import Guard, diverged_steps
 from tui_gpt.training.loop.step import TrainStep
 from tui_gpt.training.optimizers import make_optimizers
 from tui_gpt.training.out_of_memory import is_out_of_memory
@@ -38,6 +39,10 @@ def build_engine(config: Config, shards: Shards, compute: Compute) -> Engine:
     model = GPT(config.model, shards.tokenizer.vocab_size).to(compute.device)
     model.checkpoint_activations = config.training.activation_checkpointing
     model.train()
+    batches = BatchLoader.for_training(shards, config)
+    steps = Duration.parse(config.training.duration).steps(
+        tokens_per_step=config.tokens_per_step, steps_per_epoch=batches.steps_per_epoch
+    )
     train_step = TrainStep(
         model=model,
         optimizers=make_optimizers(model, config.optimizer),
@@ -46,13 +51,15 @@ def build_engine(config: Config, shards: Shards, compute: Compute) -> Engine:
             compute.device,
             skip_spikes=config.training.on_anomaly != "warn",
             expect_overflow=compute.precision == "fp16",
+            highest_healthy_loss=math.log(model.vocab_size),  # of a uniform guess
+            diverged_after=diverged_steps(steps),
         ),
         autocast=compute.autocast,
         grad_clip=config.optimizer.grad_clip,
         seed_dropout=_dropout_seeder(config),
         compiled=torch.compile(model, fullgraph=True, dynamic=False) if compute.compile else None,
     )
-    return Engine(model, train_step, BatchLoader.for_training(shards, config))
+    return Engine(model, train_step, batches)
 
 
 def _dropout_seeder(config: Config) -> Callable[[int, int], None]:

@@ -1,7 +1,10 @@
 """Detects anomalies of loss and gradient on the device, without a host sync.
 
-A step whose loss or gradient is not finite is never applied. A finite loss 6 σ above the running mean is a spike; the
-policy `training.on_anomaly` decides whether its step is applied. Findings are read together with the logged numbers.
+A step whose loss or gradient is not finite is never applied. A finite loss 6 σ above the running mean is a spike. A run
+diverges when most losses of its last steps are above the first one, and above that of a uniform guess. A healthy run
+may rise above its first loss in the warmup, or spike, but returns: so steps are counted, however high their loss.
+The policy `training.on_anomaly` decides whether the step of a spike or a divergence is applied. Findings are read
+together with the logged numbers.
 """
 
 from __future__ import annotations
@@ -17,14 +20,27 @@ SPIKE_SIGMAS = 6.0
 EMA_DECAY = 0.98  # of the running mean and variance: about the last 50 steps
 MIN_STEPS = 50  # before the running mean and variance are meaningful
 MAX_CONSECUTIVE_ANOMALIES = 25
-REPORT_LENGTH = 7  # numbers of `Guard.take_report`
+DIVERGENCE_MARGIN = 1.02  # the loss of untrained weights differs by less between batches
+DIVERGED_STEPS = 100  # with every loss above the first one, or more with most; a quarter of a shorter run
+MIN_DIVERGED_STEPS = 20
+SHARE_AT_REST = 0.02  # share of losses above the first one before a divergence begins
+OVERFLOW_STEPS = 20  # in a row: from 65,536 the scale of fp16 has then fallen to 1/16
+REPORT_LENGTH = 10  # numbers of `Guard.take_report`
+
+
+def diverged_steps(total_steps: int | None) -> int:
+    """Return after how many steps above the first loss a run of `total_steps` counts as diverged."""
+    if total_steps is None:
+        return DIVERGED_STEPS
+    return max(MIN_DIVERGED_STEPS, min(DIVERGED_STEPS, total_steps // 4))
 
 
 class Anomaly(NamedTuple):
     """The anomalies since the last report.
 
-    step: the first anomalous step. num_steps: anomalous steps. consecutive: how many of them in a row, up to now.
-    skipped: the first one was not applied. loss, mean, sigma: of the first one.
+    step: the first anomalous step, or the one at which a divergence was found. num_steps: anomalous steps. consecutive:
+    how many of them in a row, up to now. skipped: the step was not applied. loss, mean, sigma: of the step. first_loss:
+    of the run. steps_above: for a divergence, the steps since it began. overflows: in a row, of fp16.
     """
 
     step: int
@@ -34,21 +50,37 @@ class Anomaly(NamedTuple):
     loss: float
     mean: float
     sigma: float
+    first_loss: float = 0.0
+    steps_above: int = 0
+    overflows: int = 0
 
     @classmethod
     def from_report(cls, report: Sequence[float], since: int) -> Anomaly | None:
         """Return the anomalies after step `since`, from `Guard.take_report`, or None if there are none."""
-        first, count, consecutive, skipped, loss, mean, sigma = report
+        first, count, consecutive, skipped, loss, mean, sigma, first_loss, above, overflows = report
         if not count:
             return None
-        return cls(since + int(first), int(count), int(consecutive), bool(skipped), loss, mean, sigma)
+        counts = (since + int(first), int(count), int(consecutive), bool(skipped))
+        return cls(*counts, loss, mean, sigma, first_loss, int(above), int(overflows))
+
+    @property
+    def last_good_step(self) -> int:
+        """The last step before the anomaly."""
+        return self.step - max(1, self.steps_above)
 
     def __str__(self) -> str:
         if not math.isfinite(self.loss):
             what = f"the loss is {'nan' if math.isnan(self.loss) else 'infinite'}"
+        elif self.steps_above:
+            what = (
+                f"the run diverges: the loss, {self.loss:.3f} now, was above the first one, {self.first_loss:.3f},"
+                f" in most of the last {self.steps_above:,} steps"
+            )
         elif self.sigma and self.loss > self.mean + SPIKE_SIGMAS * self.sigma:
             far = (self.loss - self.mean) / self.sigma
             what = f"the loss {self.loss:.3f} is {far:.1f} σ above the running mean {self.mean:.3f}"
+        elif self.overflows:
+            what = f"the gradient has overflowed in fp16 for {self.overflows} steps in a row"
         else:
             what = "the gradient is not finite"
         more = f", and {self.num_steps - 1:,} more since" if self.num_steps > 1 else ""
@@ -58,66 +90,101 @@ class Anomaly(NamedTuple):
 class Guard:
     """Running mean and variance of the loss, and counters of anomalies; all on the device.
 
-    skip_spikes: spikes are not applied. expect_overflow: with a loss scaler, gradients that overflow are no anomaly.
+    skip_spikes: steps of spikes and divergence are not applied. expect_overflow: with a loss scaler, gradients that
+    overflow are no anomaly unless it happens many times in a row. highest_healthy_loss: losses up to it are no
+    divergence. diverged_after: steps above the first loss after which the run diverges.
     """
 
     _mean: Tensor
     _variance: Tensor
     _steps: Tensor
     _consecutive: Tensor
+    _first_loss: Tensor
+    _share_above: Tensor  # running share of the steps whose loss is above the first one
+    _steps_above: Tensor  # since this share was low
+    _steps_diverged: Tensor  # since this share rose above a half, until it falls below a quarter
+    _overflows: Tensor
 
-    def __init__(self, device: torch.device, *, skip_spikes: bool, expect_overflow: bool) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        skip_spikes: bool,
+        expect_overflow: bool,
+        highest_healthy_loss: float = 0.0,
+        diverged_after: int = DIVERGED_STEPS,
+    ) -> None:
         self._skip_spikes, self._expect_overflow = skip_spikes, expect_overflow
+        self._highest_healthy_loss, self._diverged_after = highest_healthy_loss, diverged_after
         self._device = device
         self.restore(())
-        self._reset_counters(0)
+        self._reset_report(0)
 
-    def _reset_counters(self, step: int) -> None:
+    def _reset_report(self, step: int) -> None:
         self._reported_at = step
-        zero = torch.zeros((), device=self._device)
-        self._count, self._first_step, self._skipped = (zero.clone() for _ in range(3))
-        self._anomaly_loss, self._anomaly_mean, self._anomaly_sigma = (zero.clone() for _ in range(3))
+        self._count = torch.zeros((), device=self._device)
+        self._found = torch.zeros(REPORT_LENGTH - 2, device=self._device)  # first step, skipped, then as in `Anomaly`
+        self._found_divergence = torch.zeros((), dtype=torch.bool, device=self._device)
 
     @torch.no_grad()
     def check(self, step: int, loss: Tensor, grad_norm: Tensor) -> Tensor:
-        """Return 1 if the step must be skipped, else 0, as an fp32 scalar on the device, and update the statistics."""
+        """Return 1 if the step must be skipped, else 0, as an fp32 scalar on the device, and update the statistics.
+
+        If it runs out of memory, nothing has changed.
+        """
         loss = loss.float()
-        finite = loss.isfinite()
-        grad_finite = grad_norm.isfinite()
+        finite, grad_finite = loss.isfinite(), grad_norm.isfinite()
         sigma = self._variance.sqrt()
         spike = finite & (self._steps >= MIN_STEPS) & (loss > self._mean + SPIKE_SIGMAS * sigma) & (sigma > 0)
-        anomaly = ~finite | spike
-        if not self._expect_overflow:
-            anomaly |= ~grad_finite
-        skip = (~finite | ~grad_finite | (spike & self._skip_spikes)).float()
-        first = anomaly & (self._count == 0)
-        self._first_step = torch.where(first, float(step - self._reported_at), self._first_step)
-        self._skipped = torch.where(first, skip, self._skipped)
-        self._anomaly_loss = torch.where(first, loss, self._anomaly_loss)
-        self._anomaly_mean = torch.where(first, self._mean, self._anomaly_mean)
-        self._anomaly_sigma = torch.where(first, sigma, self._anomaly_sigma)
-        self._count += anomaly
-        self._consecutive = (self._consecutive + 1) * anomaly
-        difference = torch.where(anomaly, 0.0, torch.where(self._steps == 0, 0.0, loss - self._mean))
-        self._mean = torch.where(~anomaly & (self._steps == 0), loss, self._mean + (1 - EMA_DECAY) * difference)
-        self._variance = torch.where(
-            anomaly, self._variance, EMA_DECAY * (self._variance + (1 - EMA_DECAY) * difference.square())
-        )
-        self._steps += ~anomaly
+        overflows = (self._overflows + 1) * (finite & ~grad_finite) if self._expect_overflow else self._overflows
+        bad_gradient = overflows >= OVERFLOW_STEPS if self._expect_overflow else ~grad_finite
+        outlier = ~finite | spike | bad_gradient
+
+        first_loss = torch.where(finite & (self._first_loss == 0), loss, self._first_loss)
+        is_above = loss > DIVERGENCE_MARGIN * first_loss.clamp_min(self._highest_healthy_loss)
+        decayed = 0.5 ** (1 / self._diverged_after)
+        share = torch.where(finite, torch.lerp(is_above.float(), self._share_above, decayed), self._share_above)
+        steps_above = (self._steps_above + 1) * (share > SHARE_AT_REST)
+        steps_diverged = (self._steps_diverged + 1) * ((share >= 0.5) | ((self._steps_diverged > 0) & (share > 0.25)))
+        ratio = (steps_diverged - 1) / self._diverged_after  # reported at once, and after 1, 2, 4, 8 … times the limit
+        diverged = finite & ((steps_diverged == 1) | ((ratio >= 1) & (ratio.log2().frac() == 0)))
+
+        anomaly = outlier | diverged
+        skip = (~finite | ~grad_finite | ((spike | diverged) & self._skip_spikes)).float()
+        found_now = (anomaly & (self._count == 0)) | (diverged & ~self._found_divergence)
+        offset = torch.full_like(loss, step - self._reported_at)
+        numbers = (offset, skip, loss, self._mean, sigma, first_loss, steps_above * diverged, overflows)
+        found = torch.where(found_now, torch.stack(numbers), self._found)
+
+        difference = torch.where(outlier, 0.0, torch.where(self._steps == 0, 0.0, loss - self._mean))
+        mean = torch.where(~outlier & (self._steps == 0), loss, self._mean + (1 - EMA_DECAY) * difference)
+        variance = EMA_DECAY * (self._variance + (1 - EMA_DECAY) * difference.square())
+        variance = torch.where(outlier, self._variance, variance)
+        steps, count, consecutive = self._steps + ~outlier, self._count + anomaly, (self._consecutive + 1) * anomaly
+        found_divergence = self._found_divergence | diverged
+
+        self._mean, self._variance, self._steps = mean, variance, steps
+        self._first_loss, self._share_above, self._overflows = first_loss, share, overflows
+        self._steps_above, self._steps_diverged = steps_above, steps_diverged
+        self._count, self._consecutive, self._found = count, consecutive, found
+        self._found_divergence = found_divergence
         return skip
 
     def take_report(self, step: int) -> Tensor:
-        """Return the counters since the last report, fp32 (7,), ordered as in `Anomaly`, and reset them."""
-        counts = (self._first_step, self._count, self._consecutive, self._skipped)
-        numbers = (*counts, self._anomaly_loss, self._anomaly_mean, self._anomaly_sigma)
-        self._reset_counters(step)
-        return torch.stack(numbers)
+        """Return what was found since the last report, fp32 (REPORT_LENGTH,), as in `Anomaly`, and reset it."""
+        first_step, skipped, *numbers = self._found.unbind()
+        report = torch.stack((first_step, self._count, self._consecutive, skipped, *numbers))
+        self._reset_report(step)
+        return report
 
     def state(self) -> tuple[float, ...]:
         """Return the running statistics, for an exact resume."""
-        return tuple(torch.stack((self._mean, self._variance, self._steps, self._consecutive)).tolist())
+        numbers = (self._mean, self._variance, self._steps, self._consecutive, self._overflows)
+        above = (self._first_loss, self._share_above, self._steps_above, self._steps_diverged)
+        return tuple(torch.stack((*numbers, *above)).tolist())
 
     def restore(self, state: tuple[float, ...]) -> None:
-        """Load what `state` returned; an empty tuple resets the statistics."""
-        values = torch.tensor(state or (0.0, 0.0, 0.0, 0.0), device=self._device)
-        self._mean, self._variance, self._steps, self._consecutive = values.clone().unbind()
+        """Load what `state` returned, or a part of it; what is missing is reset."""
+        values = torch.tensor([*state, *[0.0] * (9 - len(state))], device=self._device).clone().unbind()
+        self._mean, self._variance, self._steps, self._consecutive, self._overflows = values[:5]
+        self._first_loss, self._share_above, self._steps_above, self._steps_diverged = values[5:]

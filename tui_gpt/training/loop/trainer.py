@@ -169,7 +169,9 @@ class Trainer:
         autocast, policy = state.compute.autocast, state.config.training.on_anomaly
         text = skip_on_oom(lambda: highest_loss_text(state.model, micro_batches, state.tokenizer, autocast)) or ""
         text = text[:QUOTED_CHARACTERS]
-        decision = decisions.decide_on_anomaly(anomaly, policy, text, state.progress, self._newest_checkpoint())
+        decision = decisions.decide_on_anomaly(
+            anomaly, policy, text, state.progress, self._newest_checkpoint(anomaly.last_good_step)
+        )
         if isinstance(decision, Stop):
             return decision
         message, data = f"{anomaly}; {self._apply(decision).message}", {"text": text, "policy": policy}
@@ -246,6 +248,9 @@ class Trainer:
                 state.train_step.discard_gradients()
                 state.rewind(checkpoint, other_batches=other_batches)
                 outputs.rewind()
+                for later in manifest.list_checkpoints(self.folder.checkpoints):
+                    if later.step > state.progress.step:  # of a course that is given up: a resume must not find it
+                        manifest.remove(later.path)
                 batches = "other" if other_batches else "the same"
                 return Continue(f"rewound to step {state.progress.step:,}, continuing with {batches} batches")
             case Split(config=config, message=message):
@@ -276,9 +281,11 @@ class Trainer:
         message = f"could not save the last checkpoint: {lost}"
         return Ended(state="failed", message=message, step=self.state.progress.step)
 
-    def _newest_checkpoint(self) -> manifest.CheckpointInfo | None:
+    def _newest_checkpoint(self, up_to: int | None = None) -> manifest.CheckpointInfo | None:
+        """Return the newest full checkpoint, or the newest one of the steps `up_to` a step."""
         self.outputs.recorder.wait()
-        return manifest.newest(self.folder.checkpoints, ["full"])
+        found = [info for info in manifest.list_checkpoints(self.folder.checkpoints) if info.kind == "full"]
+        return max((info for info in found if up_to is None or info.step <= up_to), key=lambda i: i.step, default=None)
 
     def report_progress(self) -> None:
         """Update the progress that the next message to the supervisor reports."""
