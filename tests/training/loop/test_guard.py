@@ -167,3 +167,28 @@ def test_endless_overflow_in_fp16_is_an_anomaly() -> None:
     for step in range(122, 122 + OVERFLOW_STEPS - 1):
         guard.check(step, torch.tensor(3.0), torch.tensor(math.inf))
     assert guard.take_report(150)[1] == 0
+
+
+@pytest.mark.parametrize("expect_overflow", [False, True])
+def test_host_and_device_find_the_same(monkeypatch: pytest.MonkeyPatch, expect_overflow: bool) -> None:
+    generator = torch.Generator().manual_seed(1)
+    losses = 6 - 0.01 * torch.arange(600) + 0.1 * torch.randn(600, generator=generator)
+    losses[[120, 300]], losses[200], losses[400:] = math.nan, 9.0, 8.0
+    norms = torch.ones(600)
+    norms[[50, *range(250, 275)]] = math.inf
+    guards = []
+    for library in ("host", "torch"):
+        guard = Guard(CPU, skip_spikes=True, expect_overflow=expect_overflow, highest_healthy_loss=5.5)
+        if library == "torch":
+            guard._math = torch
+            guard._highest_healthy_loss = torch.tensor(5.5)
+            guard.restore(())
+            guard._reset_report(0)
+        guards.append(guard)
+    for step in range(600):
+        one, two = (guard.check(step + 1, losses[step], norms[step]) for guard in guards)
+        assert one == two, step
+        if step % 7 == 0:
+            reports = [guard.take_report(step + 1) for guard in guards]
+            assert torch.allclose(reports[0], reports[1], rtol=1e-4, equal_nan=True), step
+    assert guards[0].state() == pytest.approx(guards[1].state(), rel=1e-4)

@@ -60,10 +60,10 @@ class StepBatch(NamedTuple):
     targets: np.ndarray
     documents: np.ndarray | None
 
-    def head(self, rows: int) -> StepBatch:
-        """Return the first `rows` rows."""
-        documents = self.documents if self.documents is None else self.documents[:rows]
-        return StepBatch(self.inputs[:rows], self.targets[:rows], documents)
+    def rows(self, begin: int, end: int) -> StepBatch:
+        """Return the rows from `begin` to before `end`."""
+        documents = self.documents if self.documents is None else self.documents[begin:end]
+        return StepBatch(self.inputs[begin:end], self.targets[begin:end], documents)
 
 
 class CorpusPart(NamedTuple):

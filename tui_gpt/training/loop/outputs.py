@@ -176,11 +176,14 @@ class Outputs:
 
     def save_now(self, *, announce: bool) -> str:
         """Write a full checkpoint unless this step has one, and return why that failed, else an empty string."""
-        step = self._state.progress.step
-        if step and step != self.saved_step:
+        if self.saved_step != self._state.progress.step:
             self.save("full", announce=announce)
-        failed = self.recorder.wait()
-        return failed or ("out of memory" if step and step != self.saved_step else "")
+        return self.wait_saved()
+
+    def wait_saved(self) -> str:
+        """Wait until everything is written, and return what is lost of the last step, else an empty string."""
+        is_unsaved = self.saved_step != self._state.progress.step
+        return self.recorder.wait() or ("out of memory" if is_unsaved else "")
 
     def _unless_out_of_memory(self, action: Callable[[], T], what: str) -> T | None:
         message = f"out of memory: skipped {what} at step {self._state.progress.step:,}"

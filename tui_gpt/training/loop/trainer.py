@@ -89,7 +89,7 @@ class Trainer:
             if (command := self.control.stop_command) is not None and not (self.state.is_finished and is_saved):
                 return self._stop(Stop(save=not command.now, by_signal=command.sender == "signal"))
             if self.state.is_finished:
-                lost = recorder.wait()
+                lost = self.outputs.wait_saved()
                 if not recorder.problem:
                     return self._unsaved(lost) if lost else self.state.schedule.ended(self.state.progress)
             if recorder.problem and not self.is_paused:

@@ -11,14 +11,17 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tui_gpt.corpora import Tokenizer
 from tui_gpt.model import GPT
 from tui_gpt.run.messages import Eval, finite
-from tui_gpt.training.data.batches import BatchLoader, MicroBatch, to_device
+from tui_gpt.training.data.batches import BatchLoader, MicroBatch, StepBatch, to_device
+from tui_gpt.training.out_of_memory import skip_on_oom
 
 
 @torch.no_grad()
@@ -34,36 +37,52 @@ def evaluate(
 ) -> Eval | None:
     """Score an epoch of `batches`, or about `max_tokens` of it (0 for all). Return None if interrupted.
 
-    byte_lengths: raw bytes of each token id, (vocab_size,). interrupted: polled before each forward pass.
+    byte_lengths: raw bytes of each token id, (vocab_size,). interrupted: polled before each forward pass. Where memory
+    runs out, fewer rows are scored at once.
     """
     started = time.perf_counter()
     device = model.embedding.weight.device
     lengths = torch.from_numpy(byte_lengths.astype(np.int64)).to(device)
-    nats = torch.zeros((), dtype=torch.float64, device=device)
+    scores: list[Tensor] = []  # of each forward pass: loss in nats, on the device, so that the host does not wait
     scored_bytes = torch.zeros((), dtype=torch.int64, device=device)
     rows = min(batches.rows, max(1, max_tokens // batches.context)) if max_tokens else batches.rows
-    scored, was_training = 0, model.training
+    scored, was_training, at_once = 0, model.training, batches.sequences
+
+    def score(batch: StepBatch) -> tuple[Tensor, Tensor, int]:
+        (micro_batch,) = to_device(batch, 1, device)
+        with autocast():
+            loss = model(micro_batch.inputs, micro_batch.targets, documents=micro_batch.documents)
+        counted = (lengths[micro_batch.targets.clamp_min(0)] * (micro_batch.targets >= 0)).sum()
+        return loss, counted, micro_batch.num_targets
+
     model.eval()
     try:
         for first in range(0, rows, batches.sequences):
-            if interrupted():
-                return None
-            batch = batches.batch(first // batches.sequences + 1).head(rows - first)
-            (micro_batch,) = to_device(batch, 1, device)
-            with autocast():
-                loss = model(micro_batch.inputs, micro_batch.targets, documents=micro_batch.documents)
-            nats += loss.double()
-            scored_bytes += (lengths[micro_batch.targets.clamp_min(0)] * (micro_batch.targets >= 0)).sum()
-            scored += micro_batch.num_targets
+            batch, begin = batches.batch(first // batches.sequences + 1).rows(0, rows - first), 0
+            while begin < len(batch.inputs):
+                if interrupted():
+                    return None
+                found = skip_on_oom(partial(score, batch.rows(begin, begin + at_once)))
+                if found is None and at_once == 1:
+                    raise torch.OutOfMemoryError("out of memory with one sequence")
+                if found is None:
+                    at_once = max(1, at_once // 2)
+                    continue
+                loss, counted, targets = found
+                scores.append(loss)
+                scored_bytes += counted
+                scored += targets
+                begin += at_once
     finally:
         model.train(was_training)
-    total_nats, total_bytes = float(nats), int(scored_bytes)
-    val_loss, non_finite = finite(total_nats / scored)
+    # Summed in double precision, which not every device has.
+    nats, total_bytes = sum(torch.stack(scores).tolist()), int(scored_bytes)
+    val_loss, non_finite = finite(nats / scored)
     return Eval(
         step=step,
         val_loss=val_loss,
         perplexity=math.exp(val_loss) if val_loss is not None and val_loss < 700 else None,
-        bits_per_byte=total_nats / math.log(2) / total_bytes if val_loss is not None and total_bytes else None,
+        bits_per_byte=nats / math.log(2) / total_bytes if val_loss is not None and total_bytes else None,
         tokens=scored,
         whole=rows == batches.rows,
         seconds=time.perf_counter() - started,
