@@ -6,13 +6,14 @@ listed has no MFU rather than a wrong one.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import re
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -83,48 +84,71 @@ class Host:
 
 
 def gpus() -> list[Gpu]:
-    """Return the NVIDIA GPUs in NVML's order, an empty list without a driver."""
+    """Return the NVIDIA GPUs in NVML's order, and MIG instances in place of a GPU that is divided. Never raises.
+
+    The list is empty without a driver. What NVML does not tell is left out or 0: it may lack the privilege (MIG), the
+    notion (memory that is shared with the host), or its version may not match the driver's.
+    """
     with _nvml() as nvml:
         if nvml is None:
             return []
-        return [_read_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+        found: list[Gpu] = []
+        for number in range(_ask(nvml.nvmlDeviceGetCount) or 0):
+            card = _ask(nvml.nvmlDeviceGetHandleByIndex, number)
+            if card is None:
+                continue
+            instances = _mig_instances(nvml, card)
+            found += [gpu for handle in instances or [card] if (gpu := _read_gpu(nvml, handle, len(found)))]
+        return found
 
 
 @contextmanager
 def _nvml() -> Iterator[Any]:
-    import pynvml
-
     try:
+        import pynvml
+
         pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    except Exception:  # no driver, another version of it, or a broken installation
         yield None
         return
     try:
         yield pynvml
     finally:
-        pynvml.nvmlShutdown()
+        _ask(pynvml.nvmlShutdown)
 
 
-def _read_gpu(nvml: Any, index: int) -> Gpu:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+def _ask(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the answer of NVML, None if it has none."""
+    try:
+        return function(*arguments)
+    except Exception:  # NVMLError, or a function that the driver's library lacks
+        return None
 
-    def query(name: str, *arguments: Any) -> Any:
-        try:
-            return getattr(nvml, name)(handle, *arguments)
-        except nvml.NVMLError:  # not supported by this GPU
-            return None
 
-    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    rates = query("nvmlDeviceGetUtilizationRates")
-    power = query("nvmlDeviceGetPowerUsage")
+def _mig_instances(nvml: Any, card: Any) -> list[Any]:
+    mode = _ask(nvml.nvmlDeviceGetMigMode, card)
+    if not mode or not mode[0]:
+        return []
+    numbers = range(_ask(nvml.nvmlDeviceGetMaxMigDeviceCount, card) or 0)
+    handles = [_ask(nvml.nvmlDeviceGetMigDeviceHandleByIndex, card, number) for number in numbers]
+    return [handle for handle in handles if handle is not None]
+
+
+def _read_gpu(nvml: Any, handle: Any, index: int) -> Gpu | None:
+    uuid = _ask(nvml.nvmlDeviceGetUUID, handle)
+    if uuid is None:
+        return None
+    memory = _ask(nvml.nvmlDeviceGetMemoryInfo, handle)
+    rates = _ask(nvml.nvmlDeviceGetUtilizationRates, handle)
+    power = _ask(nvml.nvmlDeviceGetPowerUsage, handle)
     return Gpu(
         index=index,
-        uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
-        name=_text(nvml.nvmlDeviceGetName(handle)),
-        memory_used_bytes=int(memory.used),
-        memory_total_bytes=int(memory.total),
+        uuid=_text(uuid),
+        name=_text(_ask(nvml.nvmlDeviceGetName, handle) or "NVIDIA GPU"),
+        memory_used_bytes=int(memory.used) if memory else 0,
+        memory_total_bytes=int(memory.total) if memory else 0,
         utilisation=rates.gpu / 100 if rates else None,
-        temperature_celsius=query("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+        temperature_celsius=_ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
         power_watts=power / 1000 if power is not None else None,
     )
 
@@ -133,11 +157,39 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
+def visible_gpus(known: list[Gpu], mask: str | None = None) -> list[Gpu]:
+    """Return the GPUs that this process may use, numbered from 0 as CUDA does.
+
+    mask: as in CUDA_VISIBLE_DEVICES (None: of this process): numbers, UUIDs or their beginnings, up to the first that
+    does not exist; empty: none. A UUID that NVML does not show, as of a MIG instance, is taken on trust.
+    """
+    mask = os.environ.get("CUDA_VISIBLE_DEVICES") if mask is None else mask
+    if mask is None:
+        return known
+    found: list[Gpu] = []
+    for entry in (part.strip() for part in mask.split(",")):
+        if entry.isdigit():
+            gpu = known[int(entry)] if int(entry) < len(known) else None
+        elif entry.startswith(("GPU-", "MIG-")):
+            gpu = next((gpu for gpu in known if gpu.uuid.startswith(entry)), None) or _unseen_gpu(entry)
+        else:
+            gpu = None
+        if gpu is None:
+            break
+        found.append(replace(gpu, index=len(found)))
+    return found
+
+
+def _unseen_gpu(uuid: str) -> Gpu:
+    return Gpu(0, uuid, "NVIDIA GPU", 0, 0, None, None, None)
+
+
 def choose_gpu(device: str, available: list[Gpu], in_use: Collection[str] = ()) -> Gpu | None:
     """Return the GPU that `training.device` selects, None if it selects no NVIDIA GPU.
 
-    For `auto` and `cuda`, the one with the most free memory among those that no live run uses. in_use: UUIDs of the
-    GPUs that live runs use. Raises ConfigError for a GPU that does not exist.
+    For `auto` and `cuda`, the one with the most free memory among those that are not in use. available: of
+    `visible_gpus`. in_use: UUIDs of GPUs that others use. Raises ConfigError for a GPU that does not exist; a UUID is
+    taken on trust where NVML shows no GPU.
     """
     if device in ("cpu", "mps") or (device in ("auto", "cuda") and not available):
         return None
@@ -147,8 +199,70 @@ def choose_gpu(device: str, available: list[Gpu], in_use: Collection[str] = ()) 
     for gpu in available:
         if device in (gpu.uuid, f"cuda:{gpu.index}"):
             return gpu
+    if not available and device.startswith(("GPU-", "MIG-")) and "CUDA_VISIBLE_DEVICES" not in os.environ:
+        return _unseen_gpu(device)
     names = ", ".join(f"cuda:{gpu.index} {gpu.name} {gpu.uuid}" for gpu in available) or "no NVIDIA GPU"
     raise ConfigError(f'training.device = "{device}" is not on this machine', do=f"Available: {names}")
+
+
+# ── locks ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def take_gpu(device: str, available: list[Gpu]) -> tuple[Gpu | None, int | None]:
+    """Choose a GPU as `choose_gpu` does, and lock it. Return it, and the file descriptor of its lock.
+
+    Of two runs of one user that start together each thus gets its own card. The lock is free once every process that
+    holds the descriptor has ended, however it ended. A card is shared, without a lock (None), where `device` names it,
+    or where all are in use.
+    """
+    taken: set[str] = set()
+    while (gpu := choose_gpu(device, available, taken)) is not None:
+        if gpu.uuid in taken:
+            return gpu, None
+        lock = _lock_gpu(gpu.uuid)
+        if lock is not None:
+            return gpu, lock
+        taken.add(gpu.uuid)
+    return None, None
+
+
+def gpus_in_training(known: list[Gpu]) -> set[str]:
+    """Return the UUIDs of the GPUs that runs of this user have locked, in any workspace."""
+    found = set()
+    for gpu in known:
+        lock = _lock_gpu(gpu.uuid, shared=True)
+        if lock is None:
+            found.add(gpu.uuid)
+        else:
+            os.close(lock)
+    return found
+
+
+def avoid_gpus_in_training() -> None:
+    """Hide the GPUs that runs of this user train on from this process. Call before CUDA is initialized."""
+    known = gpus()
+    available = visible_gpus(known)
+    busy = gpus_in_training(available)
+    if busy:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in available if gpu.uuid not in busy)
+
+
+def _lock_gpu(uuid: str, *, shared: bool = False) -> int | None:
+    """Lock the card for this process and those that inherit the descriptor; None if another one holds it."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gpt-tui", "gpus")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(folder / f"{uuid.replace('/', '_')}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:  # a home that cannot be written: nothing can be locked, and nothing is
+        return os.open(os.devnull, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except OSError:  # a file system without locks
+        pass
+    return fd
 
 
 def peak_flops(name: str, precision: str) -> float | None:

@@ -103,3 +103,19 @@ def test_a_child_imports_nothing_from_the_current_folder(tmp_path: Path) -> None
     )
     subprocess.run([sys.executable, str(script)], cwd=folder, check=True, timeout=100)
     assert not (tmp_path / "ran").exists()
+
+
+def send_allocator(channel: Channel) -> None:
+    channel.send(Progress(state="running", phase=os.environ.get("MALLOC_ARENA_MAX", "unset")))
+
+
+@pytest.mark.parametrize(("computes_on_cpu", "arenas"), [(True, "1"), (False, "unset")])
+def test_only_children_that_compute_on_the_cpu_share_one_arena(
+    monkeypatch: pytest.MonkeyPatch, computes_on_cpu: bool, arenas: str
+) -> None:
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "")  # so that it is restored
+    monkeypatch.delenv("MALLOC_ARENA_MAX")
+    process, channel = spawn("tests.run.test_child_process:send_allocator", computes_on_cpu=computes_on_cpu)
+    message = channel.receive(60)
+    process.join()
+    assert isinstance(message, Progress) and message.phase == arenas

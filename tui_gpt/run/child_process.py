@@ -15,7 +15,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from multiprocessing import reduction
 from multiprocessing.connection import Connection, wait
@@ -32,7 +32,8 @@ from tui_gpt.run.messages import Failure, Message, Progress, RequestFailed
 GOMP_SPINCOUNT = "10000"
 
 # By default freed activations go back to the kernel, and the next operation faults their pages in again. Keeping them
-# makes pico's forward and backward pass 10 to 15 % faster (glibc; other allocators ignore these variables).
+# makes pico's forward and backward pass 10 to 15 % faster (glibc; other allocators ignore these variables). With a GPU
+# nothing large is on the host but batches and checkpoints, and several threads allocate.
 ALLOCATOR = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
@@ -115,18 +116,20 @@ class InheritedFd:
 
 
 def spawn(
-    entry: str, *arguments: Any, log: Path | None = None, inherit: int | None = None
+    entry: str, *arguments: Any, log: Path | None = None, inherit: Sequence[int] = (), computes_on_cpu: bool = True
 ) -> tuple[SpawnProcess, Channel]:
     """Start `entry` ("package.module:function") as `function(channel, *arguments)` in a new process.
 
-    log: file for its stdout and stderr. inherit: a file descriptor that it keeps open until it ends.
+    log: file for its stdout and stderr. inherit: file descriptors that it keeps open until it ends.
+    computes_on_cpu: False for a process that computes on a GPU, whose host threads gain from separate arenas of malloc.
     """
-    for name, value in {"GOMP_SPINCOUNT": GOMP_SPINCOUNT, **ALLOCATOR, **SAFE_PATH}.items():
+    environment = {"GOMP_SPINCOUNT": GOMP_SPINCOUNT, **SAFE_PATH, **(ALLOCATOR if computes_on_cpu else {})}
+    for name, value in environment.items():
         os.environ.setdefault(name, value)
     context = multiprocessing.get_context("spawn")
     to_child: SimpleQueue[Message] = context.SimpleQueue()
     to_parent: SimpleQueue[Message] = context.SimpleQueue()
-    inherited = InheritedFd(inherit) if inherit is not None else None
+    inherited = [InheritedFd(fd) for fd in inherit]
     child_arguments = (entry, to_child, to_parent, inherited, str(log or ""), arguments)
     process = context.Process(target=_child_main, args=child_arguments)
     process.start()
@@ -160,7 +163,7 @@ def _child_main(
     entry: str,
     incoming: SimpleQueue[Message],
     outgoing: SimpleQueue[Message],
-    inherited: InheritedFd | None,
+    inherited: list[InheritedFd],
     log: str,
     arguments: tuple,
 ) -> None:
@@ -175,4 +178,4 @@ def _child_main(
         os.close(fd)
     module, _, function = entry.partition(":")
     getattr(import_module(module), function)(channel, *arguments)
-    del inherited  # keep the descriptor open until here
+    del inherited  # keep the descriptors open until here

@@ -281,12 +281,6 @@ def list_runs(runs: Path) -> list[RunFolder]:
     return sorted((folder for folder in found if os.access(folder.config, os.F_OK)), key=lambda folder: folder.id)
 
 
-def gpus_in_use(runs: Path, besides: str = "") -> set[str]:
-    """Return the UUIDs of the GPUs that live runs use. besides: the id of a run to ignore."""
-    statuses = [folder.read_status() for folder in list_runs(runs) if folder.id != besides and folder.is_locked()]
-    return {status.gpu_uuid for status in statuses if status and status.gpu_uuid}
-
-
 def find(runs: Path, reference: str) -> RunFolder:
     """Return the run that `reference` names: a path, an id, or a part of exactly one id. Raise RunError otherwise."""
     if not reference.strip():

@@ -31,7 +31,7 @@ from tui_gpt.files import write_atomically
 from tui_gpt.run import command_files
 from tui_gpt.run.child_process import spawn
 from tui_gpt.run.command_files import Refused
-from tui_gpt.run.folder import RunFolder, gpus_in_use, take_lock
+from tui_gpt.run.folder import RunFolder, take_lock
 from tui_gpt.run.folder_place import FolderGone, FolderPlace, log_to_workspace
 from tui_gpt.run.jsonl import JsonlWriter
 from tui_gpt.run.messages import (
@@ -112,10 +112,15 @@ class Supervisor:
 
     def _start(self, lock: int) -> None:
         self._reject_stale_commands()
-        gpu = self._prepare()
+        gpu, gpu_lock = self._prepare()
         self._write_status()
         self.process, self.channel = spawn(
-            self.request.trainer, str(self.folder.path), self.request, log=self.folder.log, inherit=lock
+            self.request.trainer,
+            str(self.folder.path),
+            self.request,
+            log=self.folder.log,
+            inherit=[lock, *([gpu_lock] if gpu_lock is not None else [])],
+            computes_on_cpu=gpu is None,
         )
         self._update(trainer_pids=(self.process.pid,))
         verb = "resumed" if self.request.resume else "started"
@@ -188,8 +193,11 @@ class Supervisor:
 
     # ── start and end ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _prepare(self) -> hardware.Gpu | None:
-        """Apply the config changes of a resume, and choose the GPU. Raise UserError if either is not possible."""
+    def _prepare(self) -> tuple[hardware.Gpu | None, int | None]:
+        """Apply the config changes of a resume, and take a GPU. Raise UserError if either is not possible.
+
+        Return the GPU, and the file descriptor of its lock; None for a GPU that others use as well.
+        """
         asked = self.folder.read_asked()
         if self.request.changes:
             for key, value in self.request.changes.items():
@@ -197,11 +205,11 @@ class Supervisor:
             build(asked, str(self.folder.config))
             write_atomically(self.folder.config, to_toml(asked).encode())
         device = str(flatten_keys(asked).get("training.device", "auto"))
-        gpu = hardware.choose_gpu(device, hardware.gpus(), gpus_in_use(self.folder.path.parent, besides=self.folder.id))
+        gpu, lock = hardware.take_gpu(device, hardware.visible_gpus(hardware.gpus()))
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
             self._update(gpu_uuid=gpu.uuid, device=gpu.name)
-        return gpu
+        return gpu, lock
 
     def _reject_stale_commands(self) -> None:
         """Reject commands that were sent while the run was not live."""

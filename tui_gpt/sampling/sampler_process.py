@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from tui_gpt import hardware
 from tui_gpt.checkpoints import manifest
 from tui_gpt.checkpoints.state import LoadedModel, load_model
 from tui_gpt.errors import ConfigError, UserError
@@ -114,6 +115,7 @@ class _Sampler:
 def select_device(name: str) -> torch.device:
     """Return the device; `auto` is the GPU if there is one. Raise ConfigError if the device is not available."""
     if name == "auto":
+        hardware.avoid_gpus_in_training()
         return torch.device(
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )

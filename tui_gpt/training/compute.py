@@ -40,8 +40,9 @@ class Compute:
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
 
     def peak_flops(self) -> float | None:
-        """Return the peak FLOP/s of the GPU by its data sheet, or None when it is not known."""
-        return hardware.peak_flops(self.name, self.precision) if self.device.type == "cuda" else None
+        """Return the peak FLOP/s of the GPU by its data sheet, or None when it is not known, as for a part of one."""
+        is_whole = self.device.type == "cuda" and " MIG " not in self.name
+        return hardware.peak_flops(self.name, self.precision) if is_whole else None
 
     def memory_bytes(self) -> Callable[[], int]:
         """Return a function that reads the peak GPU memory or, on the CPU, the resident memory of the process."""

@@ -75,7 +75,8 @@ def _choose_gpu(workspace: Workspace, device: str) -> None:
     if live:
         verb = "is" if len(live) == 1 else "are"
         echo(f"warning: {', '.join(live)} {verb} live and will slow down the measurement", err=True)
-    gpu = hardware.choose_gpu(device, hardware.gpus(), folders.gpus_in_use(workspace.runs))
+    available = hardware.visible_gpus(hardware.gpus())
+    gpu = hardware.choose_gpu(device, available, hardware.gpus_in_training(available))
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from tui_gpt.cli.output import echo, print_json
 from tui_gpt.config import build, read_toml
 from tui_gpt.errors import CheckpointError, RunError
 from tui_gpt.run.child_process import Channel, spawn
-from tui_gpt.run.folder import gpus_in_use
 from tui_gpt.run.messages import Chunk, Generate, Generated, Loaded, RequestFailed
 from tui_gpt.safe_text import safe
 
@@ -61,7 +59,7 @@ def sample_command(
         if options[key] is None:
             options[key] = getattr(config, key)
     prompt = config.prompts[0] if prompt is None and config.prompts else prompt or ""
-    process, channel = start_sampler(workspace, options)
+    process, channel = start_sampler(options)
     try:
         for index in range(number):
             request = Generate(id=str(index), checkpoint=str(checkpoint), prompt=prompt, seed=seed + index, **options)
@@ -74,17 +72,12 @@ def sample_command(
         process.join()
 
 
-def start_sampler(workspace: Workspace, options: dict[str, Any]) -> tuple[Any, Channel]:
+def start_sampler(options: dict[str, Any]) -> tuple[Any, Channel]:
     """Start a sampler process, on the CPU if live runs use every GPU."""
-    gpus = hardware.gpus()
-    if options["device"] == "auto" and gpus:
-        in_use = gpus_in_use(workspace.runs)
-        free = [gpu for gpu in gpus if gpu.uuid not in in_use]
-        if free:
-            os.environ["CUDA_VISIBLE_DEVICES"] = max(free, key=lambda gpu: gpu.memory_free_bytes).uuid
-        else:
-            echo("sampling on the CPU, because a live run uses the GPU", err=True)
-            options["device"] = "cpu"
+    available = hardware.visible_gpus(hardware.gpus())
+    if options["device"] == "auto" and available and len(hardware.gpus_in_training(available)) == len(available):
+        echo("sampling on the CPU, because a live run uses the GPU", err=True)
+        options["device"] = "cpu"
     return spawn("tui_gpt.sampling.sampler_process:serve")
 
 

@@ -11,7 +11,8 @@ import time
 
 from tui_gpt.checkpoints import manifest
 from tui_gpt.config import to_dict, to_toml
-from tui_gpt.run.folder import RunFolder, write_atomically
+from tui_gpt.files import write_atomically
+from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import Command, Ended
 from tui_gpt.training.compute import Compute
 from tui_gpt.training.loop import decisions

@@ -110,10 +110,10 @@ def estimate(
 
 
 def _free_memory(config: Config, readings: SystemReadings) -> tuple[int | None, str]:
-    from tui_gpt.hardware import choose_gpu
+    from tui_gpt.hardware import choose_gpu, visible_gpus
 
     try:
-        card = choose_gpu(config.training.device, list(readings.gpus))
+        card = choose_gpu(config.training.device, visible_gpus(list(readings.gpus)))
     except ConfigError:
         return None, config.training.device
     if card is not None:
