@@ -70,19 +70,19 @@ async def measure_async(name: str, function: Callable[[], Awaitable[object]], ti
 def measure_state(runs: Path) -> None:
     """Measure what happens in a thread."""
     scanner, table = RunScanner(runs), RunTable()
-    measure("list and read at once", lambda: scanner.scan(0.0))
+    measure("read the first runs", scanner.scan)
 
     def complete() -> None:
         while scanner.scan(1.0):
             pass
 
-    measure("read configs, losses, sizes", complete)
+    measure("read the others", complete)
     measure("look for changes", lambda: scanner.scan(0.0))
-    measure("lay out, first", lambda: table.view(scanner.rows, 120))
+    measure("lay out, first", lambda: table.view(scanner.rows))
     table.sort_by("best_val")
-    measure("sort", lambda: table.view(scanner.rows, 120))
-    table.filter = "lr=3e-3 l2"
-    measure("filter", lambda: table.view(scanner.rows, 120))
+    measure("sort", lambda: table.view(scanner.rows))
+    table.filter = "lr3e-3 l2"
+    measure("filter", lambda: table.view(scanner.rows))
 
 
 async def measure_screen(workspace: Path, count: int) -> None:

@@ -108,6 +108,8 @@ async def settle(app: Workbench, pilot: Pilot[int]) -> None:
             await asyncio.sleep(0.005)
         await app.poll_once()
         await pilot.pause()
+    while app.screen._layout_required or app.screen._dirty_widgets:  # the machine is busy
+        await asyncio.sleep(0.005)
 
 
 def is_busy(app: Workbench, worker: Any) -> bool:

@@ -1,6 +1,7 @@
 """Starting, resuming, stopping and quitting: what is asked first, and what is sent."""
 
 import signal
+import threading
 
 import pytest
 
@@ -77,6 +78,37 @@ async def test_a_resume_beside_a_live_run_asks(opened, runs, starts):
         await settle(app, pilot)
         await press(app, pilot, "y")
         assert starts == [f"resume {ended.folder.id}"]
+
+
+async def test_a_start_asked_for_twice_starts_once(opened, monkeypatch, runs):
+    """The first worker was cancelled while its thread went on, and its run was started but not shown."""
+    released, calls = threading.Event(), []
+
+    def start(runs, corpus, asked, **_):
+        calls.append("start")
+        released.wait(10)
+        return fake_run.running(runs, steps=3).folder
+
+    monkeypatch.setattr("tui_gpt.launch.start", start)
+    async with opened() as (app, pilot):
+        app.post_message(app_messages.StartRun())
+        app.post_message(app_messages.StartRun())
+        await pilot.pause()
+        released.set()
+        await settle(app, pilot)
+        assert calls == ["start"] and app.session.is_live
+
+
+async def test_a_question_asked_twice_is_open_once_and_its_answer_counts(opened, runs):
+    """ctrl+c in the question of quit cancelled the worker that waited for its answer."""
+    fake_run.running(runs, steps=3)
+    async with opened() as (app, pilot):
+        await pilot.press("q", "ctrl+c", "ctrl+c")
+        await pilot.pause()
+        assert [type(screen) for screen in app.screen_stack[1:]] == [Confirm]
+        await pilot.press("d")
+        await pilot.pause()
+        assert not app.is_running or app._exit
 
 
 async def test_a_start_that_is_refused_says_why(opened, monkeypatch):
@@ -207,7 +239,7 @@ def slow_task(monkeypatch):
     """Make tasks wait until they are cancelled."""
     import asyncio
 
-    async def run_task(request, result_type, on_update=None, log=None):
+    async def run_task(request, result_type, on_update=None):
         await asyncio.sleep(60)
 
     monkeypatch.setattr("tui_gpt.workbench.jobs.task.run_task", run_task)
@@ -247,8 +279,8 @@ async def test_one_task_at_a_time_and_it_can_be_cancelled(opened, slow_task):
         app.post_message(task_message())
         await pilot.pause(0.1)
         assert "one task at a time" in words_in(text_of(app))
-        app.post_message(app_messages.CancelTask())
-        await pilot.pause(0.2)
+        app.session.task.cancel()
+        await settle(app, pilot)
         assert app.session.task is None
         assert "cancelled: checking x" in words_in(text_of(app))
 

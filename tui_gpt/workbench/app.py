@@ -250,11 +250,10 @@ class Workbench(Polling, RunOperations, CellDiffApp[int], CrashReport[int], inhe
             self.push_screen(ActionPalette())
 
     def action_help(self) -> None:
-        from tui_gpt.workbench.dialogs.help import help_lines
-        from tui_gpt.workbench.dialogs.viewer import Viewer
+        from tui_gpt.workbench.dialogs.viewer import Viewer, key_table
 
         scopes = (self.current_mode, keys.EVERYWHERE)
-        self.push_screen(Viewer("Keys", help_lines(keys.grouped(self.session.keymap, scopes))))
+        self.push_screen(Viewer("Keys", key_table(keys.grouped(self.session.keymap, scopes))))
 
     def action_change_theme(self) -> None:
         self._choose_theme()

@@ -81,20 +81,12 @@ class ViewTokens(Message):
 
 @dataclass
 class RunTask(Message):
-    """Run a background task; `on_done` gets its result. RequestFailed while another task runs.
-
-    result_type: what the task's process returns. failed: gets the error's text, which is shown as well.
-    """
+    """Run a background task whose process returns a `result_type`; `on_done` gets it. One task runs at a time."""
 
     request: TaskRequest
     title: str
     result_type: type
     on_done: Callable[[Any], object]
-
-
-@dataclass
-class CancelTask(Message):
-    """Cancel the background task."""
 
 
 @dataclass

@@ -107,7 +107,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("delete", ("d",), "delete", "delete the run, or the marked runs: says their size, and asks", RUNS, "remove"),
     Action("tag", ("a",), "tag", "tag the run, or the marked runs", RUNS, "label"),
     Action("note", ("N",), "", "write a note about the run", RUNS, "comment"),
-    Action("rename", ("R",), "", "give the run another name", RUNS),
     Action("config", ("i",), "config", "show the run's config, and what differs from its preset", RUNS, "settings"),
     Action("use_config", ("u",), "", "use this run's config for the next run", RUNS, "copy again fork"),
     Action("log", ("l",), "", "read the trainer's log", RUNS, "output"),

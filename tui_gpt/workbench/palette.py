@@ -11,7 +11,7 @@ from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.widgets import OptionList
 
 from tui_gpt.workbench import keys
-from tui_gpt.workbench.dialogs.dismiss_once import DismissOnce
+from tui_gpt.workbench.dialogs.dialog import DismissOnce
 from tui_gpt.workbench.dialogs.picker import move_highlight
 from tui_gpt.workbench.screens.work_screen import WorkScreen
 

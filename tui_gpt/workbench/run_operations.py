@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -27,6 +29,7 @@ class RunOperations(App[int]):
 
     session: Session
     _last_state: tuple[str, str] = ("", "")
+    _is_starting = False
 
     if TYPE_CHECKING:
 
@@ -38,37 +41,38 @@ class RunOperations(App[int]):
     # ── start and resume ────────────────────────────────────────────────────────────────────────────────────────────
 
     @on(app_messages.StartRun)
-    @work(group="start", exclusive=True)
+    @work
     async def _start_run(self) -> None:
         from tui_gpt.launch import start
 
-        session = self.session
-        config, asked = session.draft.config, session.draft.asked
-        if not await self._may_share("Start another run"):
-            return
-        self.notify(f"starting {config.preset} on {config.data.corpus}")
-        try:
-            folder = await asyncio.to_thread(start, session.runs_dir, session.corpus_dir, asked)
-        except UserError as error:
-            self.notify(str(error), severity="error")
-            self.bell()
-            return
-        self.open_run(folder)
+        session, draft = self.session, self.session.draft
+        said = f"starting {draft.config.preset} on {draft.config.data.corpus}"
+        await self._start("Start another run", said, partial(start, session.runs_dir, session.corpus_dir, draft.asked))
 
     @on(app_messages.ResumeRun)
-    @work(group="start", exclusive=True)
+    @work
     async def _resume_run(self, message: app_messages.ResumeRun) -> None:
         from tui_gpt.launch import resume
 
-        if not await self._may_share("Resume beside a live run"):
+        folder = message.folder
+        await self._start(
+            "Resume beside a live run", f"resuming {folder.id}", partial(resume, folder, self.session.corpus_dir)
+        )
+
+    async def _start(self, title: str, said: str, start: Callable[[], RunFolder]) -> None:
+        """Start or resume a run in a thread and show it, one at a time; ask first where another is live."""
+        if self._is_starting:
             return
-        self.notify(f"resuming {message.folder.id}")
+        self._is_starting = True
         try:
-            await asyncio.to_thread(resume, message.folder, self.session.corpus_dir)
+            if await self._may_share(title):
+                self.notify(said)
+                self.open_run(await asyncio.to_thread(start))
         except UserError as error:
             self.notify(str(error), severity="error")
-            return
-        self.open_run(message.folder)
+            self.bell()
+        finally:
+            self._is_starting = False
 
     async def _may_share(self, title: str) -> bool:
         """Return whether a run may start: none is live, or the user wants it beside those that are."""
@@ -77,8 +81,13 @@ class RunOperations(App[int]):
             return True
         names = ", ".join(folder.id for folder in live[:3]) + (" …" if len(live) > 3 else "")
         text = f"Live already: {names}. Both runs would share this machine, and each would be slower."
-        answer = await self.push_screen_wait(Confirm(title, text, [Answer("y", "start it all the same", "start")]))
-        return answer == "start"
+        return await self._ask(title, text, [Answer("y", "start it all the same", "start")]) == "start"
+
+    async def _ask(self, title: str, text: str, answers: list[Answer]) -> str:
+        """Return the answer to a question; "" where it is open already, and another worker waits for its answer."""
+        if any(isinstance(screen, Confirm) and screen.question == title for screen in self.screen_stack):
+            return ""
+        return await self.push_screen_wait(Confirm(title, text, answers))
 
     # ── commands to the shown run ───────────────────────────────────────────────────────────────────────────────────
 
@@ -103,7 +112,7 @@ class RunOperations(App[int]):
         self.wake()
 
     @on(app_messages.StopRun)
-    @work(group="stop", exclusive=True)
+    @work
     async def _stop_run(self) -> None:
         """Ask how to stop; once the trainer has been silent, offer to go further."""
         monitor = self.session.monitor
@@ -128,7 +137,7 @@ class RunOperations(App[int]):
                 Answer("t", "terminate it (SIGTERM)", "SIGTERM", True),
                 Answer("k", "kill it (SIGKILL)", "SIGKILL", True),
             ]
-        answer = await self.push_screen_wait(Confirm(title, text, answers))
+        answer = await self._ask(title, text, answers)
         if answer in ("save", "now"):
             await self.send_command("stop", now=answer == "now")
         elif answer.startswith("SIG"):
@@ -184,23 +193,16 @@ class RunOperations(App[int]):
         self.corpora_changed()
         self.refresh_data()
 
-    @on(app_messages.CancelTask)
-    def _cancel_task(self) -> None:
-        if self.session.task is None:
-            self.notify("no task is running")
-        else:
-            self.session.task.cancel()
-
     # ── quit ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @work(group="quit", exclusive=True)
+    @work
     async def action_quit(self) -> None:  # type: ignore[override]
         """Quit; asks what happens to a live run, and to a task that would be cancelled."""
         session, monitor = self.session, self.session.monitor
         if session.task is not None:
             text = f"{session.task.title} is running and would be cancelled. What it has finished is kept."
             answers = [Answer("y", "cancel it and quit", "quit", True)]
-            if await self.push_screen_wait(Confirm("A task is running", text, answers)) != "quit":
+            if await self._ask("A task is running", text, answers) != "quit":
                 return
             if session.task is not None:
                 session.task.cancel()
@@ -210,7 +212,7 @@ class RunOperations(App[int]):
                 Answer("d", "detach: the run goes on", "detach"),
                 Answer("s", "stop it: it saves and ends", "stop"),
             ]
-            answer = await self.push_screen_wait(Confirm("Quit", text, answers))
+            answer = await self._ask("Quit", text, answers)
             if not answer:
                 return
             if answer == "stop":

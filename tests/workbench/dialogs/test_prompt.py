@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+from textual import events
 from textual.widgets import Input
 
 from tests.workbench.dialogs.dialog_app import shown, text_of
+from tui_gpt.workbench.dialogs.picker import Picker
 from tui_gpt.workbench.dialogs.prompt import Prompt
 
 
@@ -54,3 +57,12 @@ async def test_a_hostile_title_and_value_are_shown_safely_in_a_small_terminal():
         await pilot.resize_terminal(80, 24)
         await pilot.press("escape")
         assert app.results == [None]
+
+
+@pytest.mark.parametrize("dialog", [Prompt("Filter"), Picker("Theme", [])])
+async def test_a_letter_with_alt_is_no_text(dialog):
+    """Terminals without the kitty protocol send alt+r as the letter r with a prefix."""
+    async with shown(dialog) as (app, pilot):
+        app.post_message(events.Key("alt+r", "r"))
+        await pilot.press("x")
+        assert app.screen.query_one(Input).value == "x"

@@ -1,57 +1,44 @@
-"""A long text opens at once, is wrapped whole, and stays where the reader was."""
+"""A long text opens at once, is wrapped whole, and is never obeyed; the help is never cut."""
 
 from __future__ import annotations
 
 import time
 
+import pytest
 from rich.text import Text
+from textual.widgets import DataTable
 
 from tests.workbench.dialogs.dialog_app import shown, text_of
-from tui_gpt.workbench.dialogs.viewer import Viewer, plain_lines
-from tui_gpt.workbench.widgets.line_view import LineView
+from tui_gpt.workbench import keys
+from tui_gpt.workbench.dialogs.viewer import MOST_LINES, Viewer, join_lines, key_table, log_text
 
 
 def numbered(count: int, text: str = "") -> str:
     return "\n".join(f"line {number}. {text}" for number in range(count))
 
 
-async def test_fifty_thousand_lines_open_at_once_at_the_end():
+@pytest.mark.parametrize("words", ["", "雨雪 " * 20])
+async def test_of_fifty_thousand_lines_the_end_opens_at_once(words):
+    """Laid out whole, they took 28 s."""
     begun = time.process_time()
-    async with shown(Viewer("log", plain_lines(numbered(50_000)), at_end=True)) as (app, pilot):
+    async with shown(Viewer("log", log_text(numbered(50_000, words)), at_end=True)) as (app, pilot):
         await pilot.pause()
         assert "line 49999." in text_of(app)
-        assert time.process_time() - begun < 2.0  # 58 s with a RichLog; 0.3 s
+        assert time.process_time() - begun < 5.0
+        await pilot.press("g")
+        assert f"line {50_000 - MOST_LINES}." in text_of(app)
 
 
 async def test_a_long_line_is_wrapped_and_nothing_is_lost():
-    async with shown(Viewer("log", plain_lines("word " * 40 + "end")), (40, 24)) as (app, _):
-        assert "end" in text_of(app)
+    async with shown(Viewer("log", log_text("word " * 40 + "end")), (40, 24)) as (app, pilot):
+        assert "end" in text_of(app) and text_of(app).count("word") == 40
+        await pilot.resize_terminal(60, 12)
+        await pilot.pause()
         assert text_of(app).count("word") == 40
 
 
-async def test_the_reader_stays_on_the_same_line_when_the_width_changes():
-    viewer = Viewer("log", plain_lines(numbered(400, "some words that wrap " * 6)))
-    async with shown(viewer, (120, 20)) as (app, pilot):
-        view = app.screen.query_one(LineView)
-        view.scroll_to(y=view.max_scroll_y // 2, animate=False, immediate=True)
-        await pilot.pause()
-        first = text_of(app).splitlines()[1].strip("│ ").split(".")[0]
-        for width in (50, 33, 120):
-            await pilot.resize_terminal(width, 20)
-            await pilot.pause()
-            assert first in text_of(app)
-
-
-async def test_who_reads_the_end_stays_at_the_end():
-    viewer = Viewer("log", plain_lines(numbered(400, "some words that wrap " * 6)), at_end=True)
-    async with shown(viewer, (120, 20)) as (app, pilot):
-        await pilot.resize_terminal(40, 12)
-        await pilot.pause()
-        assert "line 399." in text_of(app)
-
-
-async def test_keys_scroll_and_close():
-    async with shown(Viewer("log", plain_lines(numbered(300)))) as (app, pilot):
+async def test_keys_scroll_copy_and_close():
+    async with shown(Viewer("log", log_text(numbered(300)))) as (app, pilot):
         await pilot.press("G")
         assert "line 299." in text_of(app)
         await pilot.press("g")
@@ -66,33 +53,46 @@ async def test_keys_scroll_and_close():
 
 async def test_hostile_text_is_shown_and_not_obeyed():
     evil = "\x1b[2J [red]x[/] 雨\u200d \ud800 \t tab\x07"
-    lines = [Text(evil, "bold"), evil, "雨" * 100, "", "x" * 30_000]
-    async with shown(Viewer("[/]" + evil, lambda width: lines), (40, 30)) as (app, pilot):
+    async with shown(Viewer("[/]" + evil, log_text(f"{evil}\n" + "x" * 30_000)), (40, 30)) as (app, pilot):
         text = text_of(app)
         assert "\x1b" not in text and "\x07" not in text and "[red]x[/]" in text
         await pilot.press("end")
         assert "xxx" in text_of(app)
 
 
-async def test_styles_of_lines_are_kept_when_they_wrap():
-    lines = [Text("title " * 20, "bold"), Text.assemble("plain ", ("marked", "italic"))]
-    async with shown(Viewer("log", lambda width: lines), (40, 12)) as (app, _):
-        view = app.screen.query_one(LineView)
-        drawn = [[segment for segment in view.render_line(y) if segment.text.strip()] for y in range(5)]
-        assert all(segment.style.bold for row in drawn[:4] for segment in row)
-        assert [segment.style.italic for segment in drawn[4]] == [None, True]
-
-
 async def test_an_empty_text_and_the_smallest_terminals():
-    async with shown(Viewer("log", plain_lines(""))) as (app, pilot):
+    async with shown(Viewer("log", log_text(""))) as (app, pilot):
         for size in ((1, 1), (5, 3), (40, 10), (300, 100)):
             await pilot.resize_terminal(*size)
             await pilot.press("down", "end", "home")
-    async with shown(Viewer("log", lambda width: [])) as (app, pilot):
         await pilot.press("pagedown", "escape")
         assert app.results == [None]
 
 
-def test_a_line_without_end_is_cut_into_lines_that_wrap_fast():
-    (lines,) = [plain_lines("x" * 1_000_000)(80)]
-    assert "".join(map(str, lines)) == "x" * 1_000_000 and len(lines) == 250
+async def test_a_table_fills_the_box_and_is_copied_as_it_was_given():
+    class Pair(DataTable[str]):
+        def on_mount(self) -> None:
+            self.add_columns("a", "b")
+            self.add_row("one", "two")
+
+    table = Pair()
+    async with shown(Viewer("table", table, copied="one\ttwo")) as (app, pilot):
+        assert app.focused is table and "two" in text_of(app)
+        await pilot.press("j", "G", "Y", "escape")
+        assert app.copied == ["one\ttwo"] and app.results == [None]
+
+
+def test_lines_of_their_own_styles_are_joined():
+    text = join_lines([Text("title", "bold"), Text("plain")])
+    assert text.plain == "title\nplain" and [(span.start, span.end) for span in text.spans] == [(0, 5)]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+async def test_nothing_of_the_help_is_cut(width):
+    groups = keys.grouped({})
+    async with shown(Viewer("Keys", key_table(groups)), (width, 400)) as (app, _):
+        text = text_of(app)
+        for title, entries in groups:
+            assert title in text
+            for names, sentence in entries:
+                assert all(word in text for word in [*names.split(), *sentence.split()])

@@ -6,8 +6,8 @@ from contextlib import aclosing
 import pytest
 
 from tui_gpt.errors import RunError, UserError
-from tui_gpt.run.messages import Chunk, Generated, Loaded
-from tui_gpt.workbench.jobs.sampler_client import SamplerClient, request_for
+from tui_gpt.run.messages import Chunk, Generate, Generated, Loaded, new_id
+from tui_gpt.workbench.jobs.sampler_client import SamplerClient
 
 
 @pytest.fixture
@@ -15,6 +15,10 @@ async def client(tmp_path):
     client = SamplerClient(tmp_path / "state" / "sampler.log", "tests.workbench.jobs.fake_sampler:serve")
     yield client
     await client.close()
+
+
+def request_for(checkpoint: str, prompt: str, **options: object) -> Generate:
+    return Generate(id=new_id(), checkpoint=checkpoint, prompt=prompt, **options)
 
 
 async def text_of(client: SamplerClient, checkpoint: str = "a", prompt: str = "", **options: object) -> str:
@@ -29,9 +33,7 @@ async def test_the_process_starts_with_the_first_generation_and_stays(client):
     assert await text_of(client, tokens=3, seed=1) == "1 1 1 "
     process = client._process
     assert client.is_running
-    assert client.is_loaded
     assert client.loaded.step == 7
-    assert not client.is_generating
     assert await text_of(client, tokens=1, seed=2) == "2 "
     assert client._process is process
     assert "own output" in client.log.read_text()
@@ -50,7 +52,6 @@ async def test_cancelling_ends_the_generation_with_what_was_written(client):
     async for message in client.generate(request_for("a", "slowly", tokens=100_000)):
         messages.append(message)
         if len(messages) == 3:
-            assert client.is_generating
             client.cancel()
     assert messages[-1].cancelled
     assert messages[-1].tokens < 1000
@@ -67,12 +68,11 @@ async def test_cancelling_before_the_process_has_started_counts(client):
 
 async def test_a_worker_that_is_cancelled_leaves_the_sampler_ready(client):
     running = asyncio.create_task(text_of(client, prompt="slowly", tokens=100_000))
-    while not client.is_loaded:
+    while client.loaded is None:
         await asyncio.sleep(0.005)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert not client.is_generating
     assert await text_of(client, tokens=2, seed=5) == "5 5 "
 
 
@@ -94,7 +94,7 @@ async def test_a_sampler_that_is_killed_says_so_and_is_started_anew(client):
     with pytest.raises(RunError, match=r"the sampler ended with SIGKILL\. The machine may have run out of memory"):
         await text_of(client, prompt="die")
     assert not client.is_running
-    assert not client.is_loaded
+    assert client.loaded is None
     assert await text_of(client, tokens=1) == "0 "
     client._process.kill()  # while it idles
     client._process.join()
@@ -103,14 +103,14 @@ async def test_a_sampler_that_is_killed_says_so_and_is_started_anew(client):
 
 async def test_closing_ends_the_process_and_a_generation_with_it(client):
     running = asyncio.create_task(text_of(client, prompt="slowly", tokens=100_000))
-    while not client.is_loaded:
+    while client.loaded is None:
         await asyncio.sleep(0.005)
     process = client._process
     await client.close()
     with pytest.raises(RunError, match="closed"):
         await running
     assert not process.is_alive()
-    assert (client.is_running, client.is_loaded, client.is_generating) == (False, False, False)
+    assert (client.is_running, client.loaded) == (False, None)
     await client.close()  # again: no matter
 
 

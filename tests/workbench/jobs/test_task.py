@@ -11,7 +11,7 @@ import pytest
 
 from tui_gpt.errors import CorpusError
 from tui_gpt.workbench.jobs import task as task_module
-from tui_gpt.workbench.jobs.task import Task, TaskCancelled, TaskRequest, TaskUpdate, run_task, run_task_blocking
+from tui_gpt.workbench.jobs.task import Task, TaskCancelled, TaskRequest, TaskUpdate, run_task
 
 REQUEST = TaskRequest(task="prepare", reference="stories", corpus_dir="corpus")
 READY = 'print(\'{"phase":"PID %d" }\' % os.getpid(), flush=True);'
@@ -85,8 +85,6 @@ async def test_a_child_that_cannot_be_started_is_an_error_in_words(monkeypatch):
     monkeypatch.setattr(task_module, "_argv", lambda _: ["/nonexistent/python"])
     with pytest.raises(CorpusError, match="cannot be started"):
         await run_task(REQUEST, str)
-    with pytest.raises(CorpusError, match="cannot be read"):
-        run_task_blocking(REQUEST, str)
 
 
 async def test_cancelling_ends_the_child_and_what_it_started(child):
@@ -165,20 +163,6 @@ def test_a_description_has_percent_and_time_left(monkeypatch):
     assert task.eta_seconds is None  # another phase has its own pace
     task.update(TaskUpdate(phase="writing"))
     assert task.description == "writing…"
-
-
-def test_from_a_thread_an_answer_or_an_error_comes_back(child):
-    child(say(phase="reading") + say(result="text"))
-    assert run_task_blocking(REQUEST, str) == "text"
-    child(say(problem="no"))
-    with pytest.raises(CorpusError, match=r"^no$"):
-        run_task_blocking(REQUEST, str)
-    child("raise ValueError('x')")
-    with pytest.raises(CorpusError, match="exit code 1: ValueError: x"):
-        run_task_blocking(REQUEST, str)
-    child("time.sleep(9)")
-    with pytest.raises(CorpusError, match="no answer within"):
-        run_task_blocking(REQUEST, str, timeout_seconds=0.1)
 
 
 async def test_the_real_child_reads_a_corpus_and_reports_what_is_wrong(tmp_path):

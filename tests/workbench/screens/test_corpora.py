@@ -25,10 +25,10 @@ from tui_gpt.workbench.dialogs.viewer import Viewer
 from tui_gpt.workbench.jobs import task as task_module
 from tui_gpt.workbench.jobs.task import TaskRequest, TaskUpdate
 from tui_gpt.workbench.jobs.task_process import FetchOffer
-from tui_gpt.workbench.panes.corpora.corpus_list import CorpusList, columns_for
 from tui_gpt.workbench.panes.corpora.corpus_preview import CorpusPreview
 from tui_gpt.workbench.screens import corpora as corpora_screen
 from tui_gpt.workbench.screens.corpora import CorporaScreen
+from tui_gpt.workbench.widgets.row_table import RowTable
 
 BOOK = "It is a truth universally acknowledged, that a single man must be in want of a wife.\n" * 300
 
@@ -72,16 +72,14 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> list[TaskRequest]:
     """Answer each task at once, without a child process; return what was asked."""
     asked: list[TaskRequest] = []
 
-    async def run_task(request: TaskRequest, result_type: type, on_update: object = None, log: object = None) -> object:
+    async def run_task(request: TaskRequest, result_type: type, on_update: object = None) -> object:
         asked.append(request)
         if request.task == "plan":
             return FetchOffer(
-                name=request.reference,
                 licence="MIT [red]",
                 source="a server",
                 size_bytes=5_000_000,
                 in_parts=True,
-                megabytes=request.megabytes,
             )
         return request.reference
 
@@ -111,10 +109,17 @@ async def open_corpora(app, pilot) -> CorporaScreen:
     return app.screen
 
 
+def names(app) -> list[str]:
+    return [row.name for row in app.screen._listed.values()]
+
+
+def move_to(app, name: str) -> None:
+    app.screen.query_one(RowTable).move_cursor(row=names(app).index(name))
+
+
 async def mark(app, pilot, name: str) -> None:
     """Put the cursor on a corpus."""
-    table = app.screen.query_one(CorpusList)
-    table.move_cursor(row=[row.name for row in table.rows_shown].index(name))
+    move_to(app, name)
     await settle(app, pilot)
     assert app.screen.current.name == name
 
@@ -139,30 +144,13 @@ async def test_it_lists_what_is_here_and_what_can_be_fetched(opened, corpus):
         assert "the next run trains on stories with bpe:1024" in text
 
 
-@pytest.mark.parametrize("size", [(40, 10), (80, 24), (120, 40), (200, 60)])
-async def test_no_value_is_cut_at_any_size(opened, corpus, size):
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_what_does_not_fit_is_scrolled_to_and_the_name_stays(opened, corpus, size):
     async with opened(size=size) as (app, pilot):
         await open_corpora(app, pilot)
-        table = app.screen.query_one(CorpusList)
-        assert table.virtual_size.width <= table.scrollable_content_region.width
-        await press(app, pilot, "end", "home", "down")
         assert "bundled" in row_of(app, "tiny")
-
-
-@pytest.mark.parametrize(
-    ("width", "names"),
-    [
-        (117, ["name", "kind", "size", "documents", "tokens", "floor", "licence"]),
-        (97, ["name", "kind", "size", "documents", "tokens", "floor"]),
-        (77, ["name", "kind", "size", "tokens", "floor"]),
-        (37, ["name", "kind"]),
-        (5, ["name"]),
-    ],
-)
-def test_the_columns_that_say_most_stay(width, names):
-    columns = columns_for(width, 36)
-    assert list(columns) == names
-    assert sum(columns.values()) + 2 * len(columns) <= max(width, 16)
+        await press(app, pilot, *["right"] * 4)
+        assert "licence" in text_of(app) and "MIT" in row_of(app, "stories")
 
 
 async def test_the_list_is_filtered_while_typing_and_enter_then_chooses(opened, corpus):
@@ -172,7 +160,7 @@ async def test_the_list_is_filtered_while_typing_and_enter_then_chooses(opened, 
         await until(app, pilot, lambda: "some text of mine" in text_of(app))
         assert "tinystories" not in text_of(app) and "“mine”" in text_of(app)
         await press(app, pilot, "enter")
-        assert isinstance(app.focused, CorpusList)
+        assert isinstance(app.focused, RowTable)
         await press(app, pilot, "enter")
         assert app.current_mode == keys.NEW_RUN
         assert app.session.draft.config.data.corpus == "mine"
@@ -180,12 +168,12 @@ async def test_the_list_is_filtered_while_typing_and_enter_then_chooses(opened, 
 
 async def test_escape_takes_back_what_was_typed_into_the_filter_then_the_filter_then_leaves(opened, corpus):
     async with opened() as (app, pilot):
-        screen = await open_corpora(app, pilot)
+        await open_corpora(app, pilot)
         await press(app, pilot, "slash", *"mine", "enter")
         await press(app, pilot, "slash", *"zzz")
         assert "no corpus matches the filter" in text_of(app)
         await press(app, pilot, "escape")
-        assert [row.name for row in screen.listed] == ["mine"]
+        assert names(app) == ["mine"]
         await press(app, pilot, "escape")
         assert "tinystories" in text_of(app)
         await press(app, pilot, "escape")
@@ -227,24 +215,19 @@ async def test_hostile_names_are_shown_and_never_obeyed(opened, corpus):
     (corpus / ("y" * 240 + ".txt")).write_text("long")
     (corpus / "雨雨.txt").write_text("wide")
     (corpus / "e\x1b[2J.txt").write_text("evil")
+    (corpus / "mine.txt").write_bytes(b"\x00\x01" * 500)
     async with opened() as (app, pilot):
         await open_corpora(app, pilot)
         text = text_of(app)
         assert "[red]x[" in text and "雨雨" in text and "e�[2J" in text and "yyy…" in text
         await mark(app, pilot, "[red]x[")
         assert "text in brackets" in text_of(app)
+        await mark(app, pilot, "mine")
+        assert "binary" in words_in(text_of(app))
         await mark(app, pilot, "e\x1b[2J")
         assert "rename it" in text_of(app)
         await press(app, pilot, "P", "k", "v", "h", "f", "enter")
         assert app.session.task is None and app.current_mode == keys.CORPORA
-
-
-async def test_a_text_that_cannot_be_read_says_why_in_its_place(opened, corpus):
-    (corpus / "mine.txt").write_bytes(b"\x00\x01" * 500)
-    async with opened() as (app, pilot):
-        await open_corpora(app, pilot)
-        await mark(app, pilot, "mine")
-        assert "is binary, not text" in words_in(text_of(app)) or "binary" in words_in(text_of(app))
 
 
 async def test_a_folder_that_cannot_be_read_says_why_and_the_rest_can_be_used(opened, corpus, monkeypatch):
@@ -263,11 +246,11 @@ async def test_a_corpus_that_vanishes_is_said_to_be_gone_and_the_cursor_stays_ne
     async with opened() as (app, pilot):
         screen = await open_corpora(app, pilot)
         await mark(app, pilot, "mine")
-        at = screen.query_one(CorpusList).cursor_row
+        at = screen.query_one(RowTable).cursor_row
         (corpus / "mine.txt").unlink()
         await press(app, pilot, "ctrl+r")
         await until(app, pilot, lambda: "   mine " not in text_of(app))
-        assert screen.query_one(CorpusList).cursor_row == at - (at == len(screen.listed))
+        assert screen.query_one(RowTable).cursor_row == at - (at == len(names(app)))
 
 
 async def test_a_summary_is_read_once_however_often_the_screen_refreshes(opened, corpus, monkeypatch):
@@ -281,10 +264,9 @@ async def test_a_summary_is_read_once_however_often_the_screen_refreshes(opened,
         return read(name, *args)
 
     async with opened() as (app, pilot):
-        screen = await open_corpora(app, pilot)
+        await open_corpora(app, pilot)
         monkeypatch.setattr(corpora_screen, "read_summary", slow)
-        table = screen.query_one(CorpusList)
-        table.move_cursor(row=[row.name for row in table.rows_shown].index("mine"))
+        move_to(app, "mine")
         await until(app, pilot, lambda: begun)
         for _ in range(5):
             app.refresh_data()
@@ -308,27 +290,18 @@ async def test_what_cannot_be_done_is_not_in_the_footer(opened, corpus):
 # ── the mouse ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_click_shows_a_corpus_and_a_double_click_chooses_it(opened, corpus):
-    async with opened() as (app, pilot):
-        screen = await open_corpora(app, pilot)
-        at = [row.name for row in screen.listed].index("mine")
-        await pilot.click(CorpusList, offset=(5, at + 2))
-        await until(app, pilot, lambda: "some text of mine" in text_of(app))
-        await pilot.pause(0.6)
-        await pilot.click(CorpusList, offset=(5, at + 2))
-        await pilot.pause()
-        assert app.current_mode == keys.CORPORA  # a second look is no choice
-        await pilot.pause(0.6)
-        await pilot.click(CorpusList, offset=(5, at + 2), times=2)
-        await until(app, pilot, lambda: app.current_mode == keys.NEW_RUN)
-        assert app.session.draft.config.data.corpus == "mine"
-
-
-async def test_a_click_on_a_tab_goes_to_its_screen(opened, corpus):
+async def test_a_click_shows_a_corpus_and_another_chooses_it(opened, corpus):
     async with opened() as (app, pilot):
         await open_corpora(app, pilot)
-        await pilot.click(app.screen.query_one(f"Tab#{keys.NEW_RUN}", Tab))
+        at = names(app).index("mine")
+        await pilot.click(RowTable, offset=(5, at + 2))
+        await until(app, pilot, lambda: "some text of mine" in text_of(app))
+        assert app.current_mode == keys.CORPORA
+        await pilot.click(RowTable, offset=(5, at + 2))
         await until(app, pilot, lambda: app.current_mode == keys.NEW_RUN)
+        assert app.session.draft.config.data.corpus == "mine"
+        await pilot.click(app.screen.query_one(f"Tab#{keys.CORPORA}", Tab))
+        await until(app, pilot, lambda: app.current_mode == keys.CORPORA)
 
 
 # ── tasks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -426,32 +399,21 @@ async def test_a_part_of_a_set_is_asked_for_in_megabytes(opened, workspace, offe
         ]
 
 
-async def test_an_offer_that_comes_while_a_dialog_is_open_waits_for_it(opened, workspace, offered):
+async def test_an_offer_that_comes_while_something_else_is_in_front_takes_no_keys(opened, workspace, offered):
     """It took the keys of the filter, or closed it."""
     async with opened() as (app, pilot):
         screen = await open_corpora(app, pilot)
-        await mark(app, pilot, "verdict")
         await pilot.press("slash")
         await until(app, pilot, lambda: isinstance(app.screen, Prompt))
         screen.offer_fetch("verdict")
-        await until(app, pilot, lambda: offered and app.session.task is None)
+        await until(app, pilot, lambda: "verdict can be fetched" in words_in(text_of(app)))
         await pilot.press("y")
         assert app.screen.query_one(Input).value == "y"
-        await pilot.press("enter")
-        await until(app, pilot, lambda: isinstance(app.screen, Confirm))
-        await pilot.press("y")
-        await until(app, pilot, lambda: [request.task for request in offered] == ["plan", "fetch"])
-
-
-async def test_an_offer_that_comes_on_another_screen_is_asked_when_one_comes_back(opened, workspace, offered):
-    async with opened() as (app, pilot):
-        screen = await open_corpora(app, pilot)
-        await press(app, pilot, "f2")
-        screen.offer_fetch("verdict")
-        await until(app, pilot, lambda: offered and app.session.task is None)
+        await press(app, pilot, "escape", "f2")
+        screen.offer_fetch("tiny")
+        await until(app, pilot, lambda: "tiny can be fetched" in words_in(text_of(app)))
         assert app.current_mode == keys.NEW_RUN and len(app.screen_stack) == 1
-        await pilot.press("f5")
-        await until(app, pilot, lambda: isinstance(app.screen, Confirm))
+        assert [request.task for request in offered] == ["plan", "plan"]
 
 
 class _Stalls(BaseHTTPRequestHandler):
@@ -504,7 +466,7 @@ async def test_a_fetch_shows_its_progress_and_what_arrived_stays_when_it_is_canc
 
 
 async def test_one_task_at_a_time_and_a_key_cancels_it(opened, workspace, monkeypatch):
-    async def endless(request: TaskRequest, result_type: type, on_update: Callable[[TaskUpdate], object], log: object):
+    async def endless(request: TaskRequest, result_type: type, on_update: Callable[[TaskUpdate], object]):
         on_update(TaskUpdate(phase="encoding stories", fraction=0.25))
         await asyncio.sleep(3600)
 
@@ -534,6 +496,11 @@ async def test_cleaning_shows_its_steps_then_its_report(opened, corpus):
     async with opened() as (app, pilot):
         screen = await open_corpora(app, pilot)
         await mark(app, pilot, "letters")
+        await pilot.press("h")
+        await until(app, pilot, lambda: isinstance(app.screen, Viewer))
+        assert "What cleaning would do to letters" in text_of(app)
+        assert not (corpus / "letters-clean").exists()
+        await press(app, pilot, "escape")
         await pilot.press("k", "k")
         await until(app, pilot, lambda: isinstance(app.screen, CleaningDialog))
         assert "its clean copy is called letters-clean" in text_of(app)
@@ -544,18 +511,8 @@ async def test_cleaning_shows_its_steps_then_its_report(opened, corpus):
         assert "exact " not in text
         await press(app, pilot, "escape")
         await until(app, pilot, lambda: screen.current and screen.current.name == "letters-clean")
-        assert isinstance(app.focused, CorpusList)
+        assert isinstance(app.focused, RowTable)
         assert (corpus / "letters" / "0.txt").exists() and (corpus / "letters-clean").exists()
-
-
-async def test_the_report_can_be_read_without_cleaning(opened, corpus):
-    async with opened() as (app, pilot):
-        await open_corpora(app, pilot)
-        await mark(app, pilot, "letters")
-        await pilot.press("h")
-        await until(app, pilot, lambda: isinstance(app.screen, Viewer))
-        assert "What cleaning would do to letters" in text_of(app)
-        assert not (corpus / "letters-clean").exists()
 
 
 async def test_a_path_is_chosen_and_becomes_the_drafts_corpus(opened, corpus, workspace):
@@ -588,11 +545,6 @@ async def test_a_mixture_is_written_checked_and_listed(opened, corpus):
         await settle(app, pilot)
         assert "mixture" in row_of(app, "0.25 tiny + 0.75 mine")
         assert "A language model" in text_of(app)
-
-
-async def test_stories_of_a_size_are_named(opened, corpus, offered):
-    async with opened() as (app, pilot):
-        await open_corpora(app, pilot)
         await mark(app, pilot, "stories:MEGABYTES[:SEED]")
         await pilot.press("enter", *"1:3", "enter")
         await until(app, pilot, lambda: app.current_mode == keys.NEW_RUN)
@@ -611,7 +563,7 @@ async def test_a_refresh_without_news_changes_nothing(opened, corpus):
     async with opened(size=(80, 24)) as (app, pilot):
         screen = await open_corpora(app, pilot)
         await mark(app, pilot, "tinystories")
-        table, preview = screen.query_one(CorpusList), screen.query_one(CorpusPreview)
+        table, preview = screen.query_one(RowTable), screen.query_one(CorpusPreview)
         before = (table.scroll_y, table.cursor_coordinate, preview.scroll_y)
         updates = table._update_count
         for _ in range(3):
@@ -631,4 +583,4 @@ async def test_it_survives_a_resize_with_a_dialog_open(opened, corpus):
             await pilot.pause()
         await press(app, pilot, *"mine", "enter")
         assert isinstance(app.focused, DataTable)
-        assert [row.name for row in app.screen.listed] == ["mine"]
+        assert names(app) == ["mine"]

@@ -22,9 +22,17 @@ from tui_gpt.workbench.dialogs.confirm import Confirm
 from tui_gpt.workbench.dialogs.prompt import Prompt
 from tui_gpt.workbench.dialogs.viewer import Viewer
 from tui_gpt.workbench.panes.runs.overlay import Overlay
-from tui_gpt.workbench.panes.runs.run_list import RunList
+from tui_gpt.workbench.screens.run_actions import write_texts
 from tui_gpt.workbench.screens.runs import RunsScreen
 from tui_gpt.workbench.widgets.chart import Chart
+from tui_gpt.workbench.widgets.row_table import RowTable
+
+
+@pytest.fixture(autouse=True)
+def opens_on_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare each test the screen that it would otherwise open on."""
+    choose = Workbench._first_screen
+    monkeypatch.setattr(Workbench, "_first_screen", lambda self, run: choose(self, run) and keys.RUNS)
 
 
 def sweep(workspace: Path, count: int = 3, *, steps: int = 30) -> list[FakeRun]:
@@ -48,9 +56,7 @@ def sweep(workspace: Path, count: int = 3, *, steps: int = 30) -> list[FakeRun]:
 
 
 async def show(app: Workbench, pilot: Pilot[int]) -> RunsScreen:
-    """Go to the Runs screen, and wait until everything is read."""
-    app.action_show_screen(keys.RUNS)
-    await settle(app, pilot)
+    """Return the Runs screen, once everything is read."""
     screen = app.screen
     assert isinstance(screen, RunsScreen)
     return screen
@@ -72,7 +78,7 @@ async def dialog(app: Workbench, pilot: Pilot[int], kind: type) -> None:
 
 
 def listed(screen: RunsScreen) -> list[str]:
-    table = screen.query_one(RunList)
+    table = screen.query_one(RowTable)
     return [str(table.ordered_rows[index].key.value) for index in range(table.row_count)]
 
 
@@ -149,7 +155,7 @@ async def test_a_changed_run_updates_its_cells_alone(opened: Opener, workspace: 
     runs = sweep(workspace)
     async with opened() as (app, pilot):
         screen = await show(app, pilot)
-        table = screen.query_one(RunList)
+        table = screen.query_one(RowTable)
         filled = []
         table._fill = lambda: filled.append(1)  # type: ignore[method-assign]
         runs[1].set_status("failed", tokens=1, elapsed_seconds=10.0)
@@ -204,16 +210,17 @@ async def test_sorting_by_key_and_by_header_both_ways_is_remembered(opened: Open
     async with opened() as (app, pilot):
         screen = await show(app, pilot)
         assert listed(screen) == runs[::-1]
-        table = screen.query_one(RunList)
+        table = screen.query_one(RowTable)
         column = next(column for column in table.ordered_columns if str(column.label) == "val")
         place = sum(
             item.get_render_width(table) for item in table.ordered_columns[: table.ordered_columns.index(column)]
         )
-        await pilot.click(RunList, offset=(place + 2, 0))
+        await pilot.click(RowTable, offset=(place + 2, 0))
         await settle(app, pilot)
-        assert listed(screen) == runs and "▲val" in text_of(app)
+        assert listed(screen) == runs and "val ▲" in text_of(app)
+        assert screen.text_to_copy().splitlines()[0].startswith("id\tstate\tname")
         await pilot.press("O")
-        assert listed(screen) == runs[::-1] and "▼val" in text_of(app)
+        assert listed(screen) == runs[::-1] and "val ▼" in text_of(app)
         assert (app.session.preferences.sort_column, app.session.preferences.sort_reverse) == ("best_val", True)
         await pilot.press("o")
         assert app.session.preferences.sort_column not in ("best_val", "")
@@ -225,7 +232,7 @@ async def test_the_filter_narrows_while_it_is_typed_and_escape_puts_it_back(open
         screen = await show(app, pilot)
         await pilot.press("slash")
         await dialog(app, pilot, Prompt)
-        await type_text(pilot, "lr=1e-3")
+        await type_text(pilot, "lr1e-3")
         assert listed(screen) == [runs[1]]
         await pilot.press("escape")
         await pilot.pause()
@@ -240,17 +247,27 @@ async def test_the_filter_narrows_while_it_is_typed_and_escape_puts_it_back(open
         assert listed(screen) == runs[::-1]
 
 
-async def test_a_filter_that_nothing_fits_says_so(opened: Opener, workspace: Path) -> None:
-    sweep(workspace)
-    async with opened() as (app, pilot):
+async def test_a_filter_that_nothing_fits_says_so_and_escape_goes_back_step_by_step(
+    opened: Opener, workspace: Path
+) -> None:
+    runs = sweep(workspace)
+    async with opened(run=runs[0].folder.id) as (app, pilot):
         screen = await show(app, pilot)
         screen._filter("bananas")
         await pilot.pause()
         assert "No run fits “bananas”. esc shows every run again." in words_in(text_of(app))
         assert screen.current is None
-        for key in ("enter", "space", "d", "r", "D", "i", "u", "N", "R"):
+        for key in ("enter", "space", "d", "r", "D", "i", "u", "N"):
             await pilot.press(key)
         assert app.screen is screen
+        screen._filter("run")
+        await pilot.press("space", "escape")
+        assert not screen.table.filter and len(screen.marks) == 1
+        await pilot.press("escape")
+        assert len(screen.marks) == 0
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.current_mode == keys.DASHBOARD
 
 
 async def test_the_palette_over_the_filter_does_not_crash(opened: Opener, workspace: Path) -> None:
@@ -282,7 +299,7 @@ def charted(screen: RunsScreen) -> list[tuple[str, str]]:
     return [(curve.role, curve.label) for curve in plot.curves] if plot else []
 
 
-async def test_the_run_under_the_cursor_is_charted_until_one_is_marked(opened: Opener, workspace: Path) -> None:
+async def test_marked_runs_are_charted_by_any_metric_on_any_axis(opened: Opener, workspace: Path) -> None:
     sweep(workspace)
     async with opened() as (app, pilot):
         screen = await show(app, pilot)
@@ -291,6 +308,16 @@ async def test_the_run_under_the_cursor_is_charted_until_one_is_marked(opened: O
         await settle(app, pilot)
         assert charted(screen) == [("run-0", "a w128·lr1e-2"), ("run-1", "b w96·lr1e-3")]
         assert "● a" in text_of(app) and "2 marked" in text_of(app)
+        await pilot.press("m")
+        await pilot.pause()
+        await type_text(pilot, "gradient")
+        await pilot.press("enter")
+        await settle(app, pilot)
+        assert "Gradient norm" in text_of(app) and app.session.preferences.metric == "grad_norm"
+        await pilot.press("x", "y")
+        await settle(app, pilot)
+        assert "Gradient norm · over tokens · log y" in text_of(app)
+        assert len(charted(screen)) == 2
 
 
 async def test_overlay_colors_stay_when_a_marked_run_has_no_losses(opened: Opener, workspace: Path) -> None:
@@ -301,7 +328,7 @@ async def test_overlay_colors_stay_when_a_marked_run_has_no_losses(opened: Opene
         screen = await show(app, pilot)
         await pilot.press("A")
         await settle(app, pilot)
-        assert screen.marks.slots == {listed(screen)[0]: 0, listed(screen)[1]: 1, listed(screen)[2]: 2}
+        assert screen.marks == {listed(screen)[0]: 0, listed(screen)[1]: 1, listed(screen)[2]: 2}
         assert [role for role, _ in charted(screen)] == ["run-1", "run-2"]
         assert "no loss yet: a" in words_in(text_of(app))
         empty.train(5)
@@ -325,22 +352,6 @@ async def test_more_runs_than_colors_can_be_marked(opened: Opener, workspace: Pa
         assert len(screen.marks) == 0
 
 
-async def test_any_metric_can_be_charted_on_any_axis(opened: Opener, workspace: Path) -> None:
-    sweep(workspace)
-    async with opened() as (app, pilot):
-        screen = await show(app, pilot)
-        await pilot.press("m")
-        await pilot.pause()
-        await type_text(pilot, "gradient")
-        await pilot.press("enter")
-        await settle(app, pilot)
-        assert "Gradient norm" in text_of(app) and app.session.preferences.metric == "grad_norm"
-        await pilot.press("x", "y")
-        await settle(app, pilot)
-        assert "Gradient norm · over tokens · log y" in text_of(app)
-        assert charted(screen)
-
-
 async def test_an_ended_run_is_read_once_and_a_live_one_followed(opened: Opener, workspace: Path) -> None:
     ended = sweep(workspace, 1)[0]
     live = running(workspace / "runs", steps=10)
@@ -362,7 +373,7 @@ async def test_an_ended_run_is_read_once_and_a_live_one_followed(opened: Opener,
 # ── acting on runs ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_enter_and_a_second_click_open_the_run(
+async def test_enter_a_second_click_and_keys_hand_the_run_on(
     opened: Opener, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = sweep(workspace)
@@ -371,33 +382,24 @@ async def test_enter_and_a_second_click_open_the_run(
         messages = posted(screen, monkeypatch)
         await pilot.press("down", "enter")
         assert messages == [OpenRun(screen.scanner.rows[1].folder)]
-        await pilot.click(RunList, offset=(10, 3))
+        await pilot.click(RowTable, offset=(10, 3))
         await pilot.pause()
         assert screen.current.id == runs[0].folder.id and len(messages) == 1
-        await pilot.click(RunList, offset=(10, 3))
+        await pilot.click(RowTable, offset=(10, 3))
         await pilot.pause()
         assert len(messages) == 2
-
-
-async def test_resume_talk_and_use_config_go_to_the_run_under_the_cursor(
-    opened: Opener, workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sweep(workspace)
-    async with opened() as (app, pilot):
-        screen = await show(app, pilot)
-        messages = posted(screen, monkeypatch)
-        await pilot.press("down", "r", "t", "u")
+        await pilot.press("up", "r", "t", "u")
         await settle(app, pilot)
         folder = screen.current.folder
-        assert messages[:2] == [ResumeRun(folder), TalkTo(folder)]
-        assert isinstance(messages[2], UseConfig) and messages[2].asked["model"]["n_embd"] == 96
+        assert messages[2:4] == [ResumeRun(folder), TalkTo(folder)]
+        assert isinstance(messages[4], UseConfig) and messages[4].asked["model"]["n_embd"] == 96
 
 
-async def test_a_live_run_is_neither_resumed_renamed_nor_deleted(opened: Opener, workspace: Path) -> None:
+async def test_a_live_run_is_neither_resumed_nor_deleted(opened: Opener, workspace: Path) -> None:
     live = running(workspace / "runs", steps=5)
     async with opened() as (app, pilot):
         screen = await show(app, pilot)
-        assert screen.check_action("resume", ()) is None and screen.check_action("rename", ()) is None
+        assert screen.check_action("resume", ()) is None
         await pilot.press("d")
         await pilot.pause()
         assert app.screen is screen and "is live: stop it first" in words_in(text_of(app))
@@ -464,35 +466,28 @@ async def test_an_error_while_deleting_is_shown(
         assert run.folder.path.is_dir()
 
 
-async def test_renaming_keeps_date_mark_cursor_and_shown_run(opened: Opener, workspace: Path) -> None:
-    runs = sweep(workspace)
-    async with opened(run=runs[1].folder.id) as (app, pilot):
-        screen = await show(app, pilot)
-        await pilot.press("down", "space", "up", "R")
-        await dialog(app, pilot, Prompt)
-        app.screen.query_one(Input).value = "not/allowed"
-        await pilot.press("enter")
-        await pilot.pause()
-        assert isinstance(app.screen, Prompt)
-        app.screen.query_one(Input).value = "baseline"
-        await pilot.press("enter")
-        await settle(app, pilot)
-        new = "20261101-100100-baseline"
-        assert new in listed(screen) and screen.current.id == new and new in screen.marks
-        assert app.session.monitor.folder.id == new
+def test_notes_and_tags_survive_a_power_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    write_texts({tmp_path / "note.txt": "kept"})
+    assert synced == [(tmp_path / "note.txt").stat().st_ino, tmp_path.stat().st_ino]
+    write_texts({tmp_path / "note.txt": ""})
+    assert not (tmp_path / "note.txt").exists()
 
 
 async def test_notes_are_kept_in_the_run_folder(opened: Opener, workspace: Path) -> None:
     (run,) = sweep(workspace, 1)
     run.folder.note.write_text("first\nsecond\n")
     async with opened(size=(200, 40)) as (app, pilot):
-        await show(app, pilot)
-        await pilot.press("N")
+        screen = await show(app, pilot)
+        screen.action_note()
+        screen.action_note()  # twice, as by a key and a click: one dialog, whose answer counts
         await dialog(app, pilot, Prompt)
         assert app.screen.query_one(Input).value == "first ¶ second"
         await type_text(pilot, " line")
         await pilot.press("enter")
         await settle(app, pilot)
+        assert len(app.screen_stack) == 1
         assert run.folder.note.read_text() == "first\nsecond line\n"
         assert "first¶second line" in text_of(app)
 
@@ -572,27 +567,6 @@ async def test_export_says_where_it_wrote_and_asks_before_it_replaces(
         await pilot.press("enter")
         await dialog(app, pilot, Confirm)
         assert "would be replaced" in words_in(text_of(app))
-
-
-async def test_the_table_is_copied_as_tsv(opened: Opener, workspace: Path) -> None:
-    sweep(workspace)
-    async with opened() as (app, pilot):
-        screen = await show(app, pilot)
-        assert screen.text_to_copy().splitlines()[0].startswith("id\tstate\tname")
-
-
-async def test_escape_clears_the_filter_then_the_marks_then_leaves(opened: Opener, workspace: Path) -> None:
-    runs = sweep(workspace)
-    async with opened(run=runs[0].folder.id) as (app, pilot):
-        screen = await show(app, pilot)
-        screen._filter("run")
-        await pilot.press("space", "escape")
-        assert not screen.table.filter and len(screen.marks) == 1
-        await pilot.press("escape")
-        assert len(screen.marks) == 0
-        await pilot.press("escape")
-        await pilot.pause()
-        assert app.current_mode == keys.DASHBOARD
 
 
 async def test_a_thousand_runs_are_listed_and_the_cursor_moves(opened: Opener, workspace: Path) -> None:

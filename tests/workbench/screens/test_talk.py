@@ -13,7 +13,6 @@ from tui_gpt.workbench import keys
 from tui_gpt.workbench.app import Workbench
 from tui_gpt.workbench.dialogs.picker import Picker
 from tui_gpt.workbench.state.talk import writer
-from tui_gpt.workbench.state.talk.shared_text import USER
 
 
 class FakeClient:
@@ -111,8 +110,7 @@ async def type_in(pilot, text):
 
 async def wait(app, pilot):
     """Let what was written arrive and be drawn; a generation may wait for the test."""
-    for _ in range(3):
-        await pilot.pause()
+    await pilot.pause()
     app.screen_stack[0]._flush() if app.current_mode == keys.TALK and app.screen_stack[0]._written else None
     await app.poll_once()
     await pilot.pause()
@@ -151,7 +149,7 @@ def content_of(screen):
 # ── letters are text, and the focus stays ───────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_text_has_the_focus_and_every_letter_is_text(opened, run, client):
+async def test_the_text_has_the_focus_letters_are_text_and_no_bound_key_is_eaten(opened, run, client):
     async with opened() as (app, pilot):
         screen = await talk(app, pilot)
         assert app.focused is screen.continuations.text_area
@@ -159,17 +157,14 @@ async def test_the_text_has_the_focus_and_every_letter_is_text(opened, run, clie
         await settle(app, pilot)
         assert content_of(screen) == "qtnrupcgXzYLS[]?:/ +-0123456789"
         assert app.screen is screen
-
-
-async def test_no_key_of_the_text_area_eats_a_bound_key(opened, run, client):
-    async with opened() as (app, pilot):
-        screen = await talk(app, pilot)
-        await type_in(pilot, "keep me")
+        await pilot.press("ctrl+u", "a", "ctrl+j", "b", "shift+enter", "c")
+        assert content_of(screen) == "a\nb\nc"
+        assert "ctrl+j new line" in text_of(app)
         for key in ("f6", "escape", "f7", "escape", "f9", "escape"):
             await press(app, pilot, key)
             assert app.current_mode == keys.TALK
         await type_in(pilot, "x")
-        assert content_of(screen) == "keep mex"
+        assert content_of(screen) == "a\nb\ncx"
 
 
 async def test_a_bound_letter_with_alt_is_a_command_and_no_text(opened, run, client):
@@ -250,14 +245,6 @@ async def test_a_long_paste_arrives_whole(opened, run, client):
         assert content_of(screen).endswith("[31m and more")
 
 
-async def test_ctrl_j_begins_a_new_line(opened, run, client):
-    async with opened() as (app, pilot):
-        screen = await talk(app, pilot)
-        await pilot.press("a", "ctrl+j", "b", "shift+enter", "c")
-        assert content_of(screen) == "a\nb\nc"
-        assert "ctrl+j new line" in text_of(app)
-
-
 # ── one continuation ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -277,10 +264,8 @@ async def test_the_newest_checkpoint_writes_and_its_words_are_told_apart(opened,
         assert "● writing…" in text_of(app)
         await ended(app, pilot, "me.\x1b[31m", client=client)
         assert content_of(screen) == "Mia went home.\ufffd[31m"
-        marks = screen.continuations.text_area.authors.marks
-        assert list(marks) == [USER] * 8 + [1] * 11
-        line = screen.continuations.text_area.get_line(0)
-        assert len({str(span.style) for span in line.spans}) == 2
+        assert screen.continuations.text_area.spans == ((8, 19, 1),)
+        assert [(span.start, span.end) for span in screen.continuations.text_area.get_line(0).spans] == [(8, 19)]
         shown = text_of(app)
         assert "20 tokens, 40 tokens/s" in shown
         assert "1.05M parameters on cpu" in shown
@@ -341,7 +326,7 @@ async def test_what_is_typed_while_the_model_writes_corrupts_nothing_and_is_not_
         await press(app, pilot, "end")
         await ended(app, pilot, " c", client=client)
         assert content_of(screen) == "a b c and now"
-        assert list(screen.continuations.text_area.authors.marks) == [USER] + [1] * 4 + [USER] * 8
+        assert screen.continuations.text_area.spans == ((1, 5, 1),)
 
 
 async def test_undo_takes_out_the_models_words_and_leaves_the_users(opened, run, client):
@@ -357,6 +342,10 @@ async def test_undo_takes_out_the_models_words_and_leaves_the_users(opened, run,
         await press(app, pilot, "alt+u")
         assert content_of(screen) == "a one\n\ntwo!!"
         await press(app, pilot, "alt+u", "alt+u")
+        assert content_of(screen) == "a!!"
+        await press(app, pilot, "alt+n")
+        assert content_of(screen) == ""
+        await press(app, pilot, "ctrl+z")
         assert content_of(screen) == "a!!"
 
 
@@ -377,16 +366,6 @@ async def test_retry_writes_another_with_the_next_seed(opened, run, client):
         await press(app, pilot, "alt+r")
         assert content_of(screen) == "a two!"  # the user's words are not thrown away
         assert "written on" in words_in(text_of(app))
-
-
-async def test_clear_can_be_undone(opened, run, client):
-    async with opened() as (app, pilot):
-        screen = await talk(app, pilot)
-        await type_in(pilot, "abc")
-        await press(app, pilot, "alt+n")
-        assert content_of(screen) == ""
-        await press(app, pilot, "ctrl+z")
-        assert content_of(screen) == "abc"
 
 
 async def test_an_error_is_told_and_the_text_can_be_written_again(opened, run, client):
@@ -453,35 +432,21 @@ async def test_of_several_completions_one_is_kept(opened, run, client):
         await press(app, pilot, "alt+right", "alt+right", "alt+left", "enter")
         assert content_of(screen) == "a two"
         assert len(screen.continuations.columns) == 1
-        assert list(screen.continuations.text_area.authors.marks) == [USER] + [1] * 4
+        assert screen.continuations.text_area.spans == ((1, 5, 1),)
         assert len(client.requests) == 3
-
-
-async def test_typing_in_a_completion_keeps_it(opened, run, client):
-    async with opened() as (app, pilot):
-        screen = await talk(app, pilot)
-        await three_written(app, pilot, client, screen)
-        await press(app, pilot, "tab")
-        await type_in(pilot, "!?")
+        await press(app, pilot, "enter")
+        for number, words in enumerate((" four", " five", " six"), 4):
+            await started(app, pilot, client, number)
+            client.end(words)
         await settle(app, pilot)
-        assert content_of(screen) == "a two!?"
+        await press(app, pilot, "tab")
+        await type_in(pilot, "!?")  # typing in a completion keeps it
+        await settle(app, pilot)
+        assert content_of(screen) == "a two five!?"
         assert app.focused is screen.continuations.text_area
 
 
-async def test_escape_drops_the_other_completions_and_undo_all(opened, run, client):
-    async with opened() as (app, pilot):
-        screen = await talk(app, pilot)
-        await three_written(app, pilot, client, screen)
-        screen._ended_at -= 1
-        await press(app, pilot, "escape")
-        assert content_of(screen) == "a one"
-        assert app.current_mode == keys.TALK
-        await press(app, pilot, "alt+u", "alt+k", "escape", "enter")
-        await started(app, pilot, client, 4)
-        assert client.requests[3].prompt == "a"
-
-
-async def test_retry_beside_completions_writes_all_anew(opened, run, client):
+async def test_retry_beside_completions_writes_all_anew_escape_drops_the_others_and_undo_all(opened, run, client):
     async with opened() as (app, pilot):
         screen = await talk(app, pilot)
         await three_written(app, pilot, client, screen)
@@ -492,6 +457,13 @@ async def test_retry_beside_completions_writes_all_anew(opened, run, client):
         await settle(app, pilot)
         assert [request.seed for request in client.requests[3:]] == [4, 5, 6]
         assert [column.text for column in screen.continuations.columns] == ["a 4", "a 5", "a 6"]
+        screen._ended_at -= 1
+        await press(app, pilot, "escape")
+        assert content_of(screen) == "a 4"
+        assert app.current_mode == keys.TALK
+        await press(app, pilot, "alt+u", "alt+k", "escape", "enter")
+        await started(app, pilot, client, 7)
+        assert client.requests[6].prompt == "a"
 
 
 async def test_what_is_typed_while_completions_are_written_is_added_to_the_one_kept(opened, run, client):
@@ -553,7 +525,7 @@ async def test_two_checkpoints_write_from_the_same_beginning(opened, run, client
         await type_in(pilot, "!")
         assert content_of(screen) == "a old!"
         await press(app, pilot, "f6")
-        assert len(screen.continuations.columns) == 1
+        assert "B · " not in text_of(app) and len(screen.continuations.columns) == 1
 
 
 # ── chat ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -615,6 +587,9 @@ async def test_text_and_chat_keep_what_each_holds(opened, run, client):
         assert app.focused is screen.continuations.text_area
         await type_in(pilot, "!")
         assert (content_of(screen), screen.chat.message.text) == ("text!", "message")
+        assert screen.text_to_copy() == "text!"
+        await press(app, pilot, "alt+y")
+        assert app.clipboard == "text!"
 
 
 # ── settings ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -679,7 +654,7 @@ async def test_any_checkpoint_of_any_run_can_be_chosen(opened, run, workspace, c
         assert "step 50 · val 2.500 best" in shown and "20261101-000000-older" in shown
         await type_in(pilot, "older")
         await press(app, pilot, "enter")
-        assert screen.choice.current.path.name == "step-00000050"
+        assert screen.current.info.path.name == "step-00000050"
         await press(app, pilot, "enter")
         await started(app, pilot, client)
         assert client.requests[0].checkpoint.endswith("step-00000050")
@@ -698,7 +673,7 @@ async def test_a_live_run_without_a_checkpoint_names_the_key_that_saves_one(open
         assert "saving a checkpoint…" in text_of(app)
         run.checkpoint(step=20)
         await settle(app, pilot)
-        assert screen.choice.current.info.step == 20
+        assert screen.current.info.step == 20
         assert "step 20" in text_of(app)
 
 
@@ -727,7 +702,7 @@ async def test_the_picker_offers_to_save_one_where_none_is_newer(opened, workspa
         assert app.focused is screen.continuations.text_area
         run.checkpoint(step=20)
         await settle(app, pilot)
-        assert screen.choice.current.info.step == 20
+        assert screen.current.info.step == 20
         await press(app, pilot, "alt+k")
         assert "save one now" not in text_of(app)
 
@@ -765,12 +740,3 @@ async def test_a_sampler_on_the_gpu_is_ended_when_a_run_begins_to_train_there(op
         await app.poll_once()
         assert client.closed == 1
         assert client.loaded is None
-
-
-async def test_copy_takes_the_text(opened, run, client):
-    async with opened() as (app, pilot):
-        screen = await talk(app, pilot)
-        await type_in(pilot, "abc")
-        assert screen.text_to_copy() == "abc"
-        await press(app, pilot, "alt+y")
-        assert app.clipboard == "abc"

@@ -13,8 +13,7 @@ from tui_gpt.workbench.app_messages import ViewTokens
 from tui_gpt.workbench.jobs.task import TaskRequest, TaskUpdate
 from tui_gpt.workbench.screens import tokens as tokens_screen
 from tui_gpt.workbench.screens.tokens import TokensScreen
-from tui_gpt.workbench.state.corpora.token_lines import END
-from tui_gpt.workbench.widgets.token_view import TokenView
+from tui_gpt.workbench.widgets.token_view import END, TokenView
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ async def view(app, pilot, *, tokenizer: str = "byte") -> TokenView:
     """Show the tokens of the corpus `rain`."""
     app.session.draft.set("data.tokenizer", tokenizer)
     app.post_message(ViewTokens("rain"))
-    await until(app, pilot, lambda: isinstance(app.screen, TokensScreen) and app.screen.query_one(TokenView).lines)
+    await until(app, pilot, lambda: isinstance(app.screen, TokensScreen) and app.screen.query_one(TokenView).tokens)
     await pilot.pause()
     return app.screen.query_one(TokenView)
 

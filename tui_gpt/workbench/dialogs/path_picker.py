@@ -12,29 +12,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
-from textual import events, on, work
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Vertical
-from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
-from textual.worker import WorkerError
+from textual.widgets import Input, Static
+from textual.worker import Worker, WorkerError
 
 from tui_gpt.corpora.sources.text_files import TEXT_SUFFIXES
 from tui_gpt.errors import UserError, reason
-from tui_gpt.workbench.dialogs.dismiss_once import DismissOnce
-from tui_gpt.workbench.dialogs.picker import FRAME_ROWS, Item, move_highlight, options_of
+from tui_gpt.workbench.dialogs.picker import Item, Picker
 from tui_gpt.workbench.drawing.formatting import format_bytes
 from tui_gpt.workbench.drawing.sanitizing import UNSAFE, one_line
 
 LIMIT = 500
-
-
-def absolute(text: str, base: Path) -> Path:
-    """Return the path that `text` means. Raises RuntimeError for `~name` of an unknown user."""
-    return Path(os.path.abspath(base / Path(text).expanduser()))  # noqa: PTH100  `..` goes, links stay
 
 
 def path_items(text: str, base: Path) -> list[Item]:
@@ -45,142 +35,83 @@ def path_items(text: str, base: Path) -> list[Item]:
     """
     head, slash, tail = text.rpartition("/")
     try:
-        folder = absolute(head + slash, base)
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name.lower())
+        folder = Path(os.path.abspath(base / Path(head + slash).expanduser()))  # noqa: PTH100  `..` goes, links stay
+        names = sorted(os.listdir(folder), key=str.lower)  # noqa: PTH208
     except OSError as error:
         return [Item(text, reason(error), None)]
     except RuntimeError:
         return [Item(text, "unknown user in ~name", None)]
     except ValueError as error:  # a NUL in the path
         return [Item(text, str(error), None)]
-    folders: list[os.DirEntry[str]] = []
-    files: list[os.DirEntry[str]] = []
-    for entry in entries:
-        if not entry.name.startswith(tail) or (entry.name.startswith(".") and not tail.startswith(".")):
-            continue
-        if _is_folder(entry):
-            folders.append(entry)
-        elif entry.name.lower().endswith(TEXT_SUFFIXES):
-            files.append(entry)
-    items = [_item(f"{head}{slash}{entry.name}/", entry) for entry in folders[:LIMIT]]
-    items += [_item(f"{head}{slash}{entry.name}", entry) for entry in files[: LIMIT - len(items)]]
+    begun = [name for name in names if name.startswith(tail) and (tail.startswith(".") or not name.startswith("."))]
+    folders = [name for name in begun if (folder / name).is_dir()]
+    files = [name for name in begun if name.lower().endswith(TEXT_SUFFIXES) and name not in folders]
+    items = [_item(f"{head}{slash}{name}/", folder / name) for name in folders[:LIMIT]]
+    items += [_item(f"{head}{slash}{name}", folder / name) for name in files[: LIMIT - len(items)]]
     if slash and not tail:
-        texts = f"{len(files)} text file{'s' * (len(files) != 1)} here"
-        items.insert(0, Item(text, f"this folder: {texts}", str(folder)))
+        here = f"this folder: {len(files)} text file{'s' * (len(files) != 1)} here"
+        items.insert(0, Item(text, here, str(folder)))
     return items
 
 
-def _item(label: str, entry: os.DirEntry[str]) -> Item:
+def _item(label: str, path: Path) -> Item:
     """Return the item of a folder or a file; one whose name cannot be typed has no value."""
     if UNSAFE.search(label):
         return Item(label, "cannot be used: rename it, its name holds characters that cannot be typed", None)
-    return Item(label, "folder" if label.endswith("/") else format_bytes(_size(entry)), entry.path)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+    if label.endswith("/"):
+        return Item(label, "folder", str(path))
     try:
-        return entry.is_dir()
-    except OSError:
-        return False
+        return Item(label, format_bytes(path.stat().st_size), str(path))
+    except OSError as error:
+        return Item(label, reason(error), None)
 
 
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat().st_size
-    except OSError:
-        return 0
+class PathPicker(Picker):
+    """Ask for a path below `base`. The result is what `check` makes of it; what it raises is shown."""
 
-
-class PathPicker(DismissOnce, ModalScreen[str | None]):
-    """Choose a path; the result is the corpus that it means, or None. check: raises UserError for what is none."""
-
-    DEFAULT_CSS = """
-    PathPicker { align: center middle; }
-    PathPicker > Vertical {
-        width: 90%; max-width: 100; height: auto; max-height: 90%; background: $surface; border: round $primary;
-        border-title-color: $foreground; border-title-style: bold; border-subtitle-color: $text-muted;
-    }
-    PathPicker Input { border: none; height: 1; padding: 0 1; background: $surface; }
-    PathPicker OptionList {
-        border: none; height: auto; background: $surface; padding: 0; scrollbar-size-vertical: 1;
-        text-wrap: nowrap; text-overflow: ellipsis;
-    }
-    PathPicker OptionList > .option-list--option-highlighted {
-        background: $block-cursor-background; color: $block-cursor-foreground; text-style: $block-cursor-text-style;
-    }
-    PathPicker #problem { height: auto; max-height: 3; padding: 0 1; color: $text-error; display: none; }
-    """
-    BINDINGS = [
-        Binding("escape", "cancel", show=False),
-        Binding("up", "move(-1)", show=False),
-        Binding("down", "move(1)", show=False),
-        Binding("pageup", "move(-10)", show=False),
-        Binding("pagedown", "move(10)", show=False),
-        Binding("tab", "complete", show=False, priority=True),
-    ]
+    KEYS = "tab completes · enter chooses · esc cancels"
+    NOTHING = "no folder and no text file begins so"
+    DEFAULT_CSS = "PathPicker #problem { color: $text-error; display: none; max-height: 3; }"
+    BINDINGS = [Binding("tab", "complete", show=False), Binding("shift+tab", "complete", show=False)]
 
     def __init__(self, base: Path, check: Callable[[str], Awaitable[str]]) -> None:
-        super().__init__()
+        super().__init__("A path", [], placeholder=f"in {one_line(str(base))}, or from / or ~/")
         self._base, self._check = base, check
-        self._items: list[Item] = []
+        self._listing: Worker[None] | None = None
 
-    def compose(self) -> ComposeResult:
-        with Vertical() as box:
-            box.border_title = Content("A path")
-            box.border_subtitle = Content("tab completes · enter chooses · esc cancels")
-            field = Input(placeholder=f"in {one_line(str(self._base))}, or from / or ~/", compact=True)
-            field.cursor_blink = False
-            yield field
-            yield Static(id="problem", markup=False)
-            options = OptionList(markup=False, compact=True)
-            options.can_focus = False  # letters always reach the input
-            yield options
+    def compose_box(self) -> ComposeResult:
+        yield Static(id="problem", markup=False)
+        yield from super().compose_box()
 
     def on_mount(self) -> None:
-        self.query_one(Input).focus()
-        self._listing = self._list("")
+        self.find("")
 
-    def on_resize(self, event: events.Resize) -> None:
-        problem_rows = 2
-        rows = event.size.height * 9 // 10 - FRAME_ROWS - problem_rows
-        self.query_one(OptionList).styles.max_height = max(1, rows)
-
-    @on(Input.Changed)
-    def _changed(self, event: Input.Changed) -> None:
-        event.stop()
+    def find(self, text: str) -> None:
         self._say("")
-        self._listing = self._list(event.value)
+        self._listing = self._list(text)
+
+    @work(group="list", exclusive=True)
+    async def _list(self, text: str) -> None:
+        self.show_items(await asyncio.to_thread(path_items, text, self._base))
 
     def _say(self, text: str) -> None:
         problem = self.query_one("#problem", Static)
         problem.display = bool(text)
         problem.update(one_line(text))
 
-    @work(group="list", exclusive=True)
-    async def _list(self, text: str) -> None:
-        self._items = await asyncio.to_thread(path_items, text, self._base)
-        options = self.query_one(OptionList)
-        options.set_options(options_of(self._items) or [Option("no folder and no text file begins so", disabled=True)])
-        options.highlighted = 0 if self._items else None
-
-    async def _highlighted(self) -> Item | None:
+    async def _looked_up(self) -> Item | None:
         """Return the highlighted item, once what was typed last has been looked up."""
-        with suppress(WorkerError):
-            await self._listing.wait()
-        at = self.query_one(OptionList).highlighted
-        return self._items[at] if at is not None and at < len(self._items) else None
+        if self._listing is not None:
+            with suppress(WorkerError):
+                await self._listing.wait()
+        return self.highlighted if self.highlighted and self.highlighted.value is not None else None
 
-    @on(OptionList.OptionSelected)
-    def _selected(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
+    def choose(self) -> None:
         self._choose()
 
-    @on(Input.Submitted)
     @work(group="choose", exclusive=True)
     async def _choose(self) -> None:
-        item = await self._highlighted()
-        if item is None or item.value is None:
+        if (item := await self._looked_up()) is None:
             return
         self._say("looking into it…")
         try:
@@ -191,13 +122,7 @@ class PathPicker(DismissOnce, ModalScreen[str | None]):
     @work(group="complete", exclusive=True)
     async def action_complete(self) -> None:
         """Complete to the highlighted path; swallow tab otherwise, so that focus stays."""
-        item, field = await self._highlighted(), self.query_one(Input)
-        if item is not None and item.value is not None:
+        if (item := await self._looked_up()) is not None:
+            field = self.query_one(Input)
             field.value = item.label
             field.cursor_position = len(item.label)
-
-    def action_move(self, by: int) -> None:
-        move_highlight(self.query_one(OptionList), by)
-
-    def action_cancel(self) -> None:
-        self.dismiss(None)

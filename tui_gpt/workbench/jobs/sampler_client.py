@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_gpt.errors import RunError, UserError
-from tui_gpt.run.messages import Cancel, Chunk, Generate, Generated, Loaded, Message, RequestFailed, new_id
+from tui_gpt.run.messages import Cancel, Chunk, Generate, Generated, Loaded, Message, RequestFailed
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -45,15 +45,6 @@ class SamplerClient:
     def is_running(self) -> bool:
         """Whether the process exists, and holds memory."""
         return self._process is not None
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether a checkpoint is in memory, so that a generation from it begins at once."""
-        return self.loaded is not None
-
-    @property
-    def is_generating(self) -> bool:
-        return bool(self._current)
 
     async def generate(self, request: Generate) -> AsyncIterator[Loaded | Chunk | Generated]:
         """Yield a `Loaded`, the text as `Chunk`s, and at last a `Generated` (`cancelled` after `cancel()`).
@@ -172,8 +163,3 @@ def _end(process: SpawnProcess, wait_seconds: float = 0.1) -> None:
     if process.is_alive():
         process.kill()
         process.join()
-
-
-def request_for(checkpoint: Path | str, prompt: str, **options: object) -> Generate:
-    """Return a request with an id of its own; `options` as in `Generate`: tokens, temperature, seed …"""
-    return Generate(id=new_id(), checkpoint=str(checkpoint), prompt=prompt, **options)  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ import msgspec
 from tui_gpt.errors import CorpusError, reason
 from tui_gpt.workbench.jobs.task_process import TaskRequest, TaskUpdate
 
-__all__ = ["Task", "TaskCancelled", "TaskRequest", "TaskUpdate", "run_task", "run_task_blocking"]
+__all__ = ["Task", "TaskCancelled", "TaskRequest", "TaskUpdate", "run_task"]
 
 T = TypeVar("T")
 LINE_BYTES = 1 << 26
@@ -43,7 +43,6 @@ class Task:
         self.fraction: float | None = None
         self.eta_seconds: float | None = None
         self.is_cancelled = False
-        self.log: list[bytes] = []  # the end of what the child wrote to stderr
         self._phase_started = time.monotonic()
         self._running: asyncio.Task[Any] | None = None
 
@@ -51,7 +50,7 @@ class Task:
         """Run the child process and return its result. Raises CorpusError, or TaskCancelled after `cancel()`."""
         if self.is_cancelled:
             raise TaskCancelled(self.title)
-        self._running = asyncio.create_task(run_task(self.request, result_type, self.update, self.log))
+        self._running = asyncio.create_task(run_task(self.request, result_type, self.update))
         try:
             return await self._running
         except asyncio.CancelledError:
@@ -102,89 +101,50 @@ class Task:
         return f", {seconds // 60}:{seconds % 60:02} left" if seconds < 3600 else f", {seconds / 3600:.1f} h left"
 
 
-def run_task_blocking(request: TaskRequest, result_type: type[T], timeout_seconds: float = 20.0) -> T:
-    """Return what a child process makes of `request`, from a thread. Raises CorpusError."""
-    try:
-        done = subprocess.run(
-            _argv(request), stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout_seconds
-        )
-    except subprocess.TimeoutExpired:
-        raise CorpusError(f"gave no answer within {timeout_seconds:g} s", where=request.reference) from None
-    except OSError as error:
-        raise CorpusError(f"cannot be read: {reason(error)}", where=request.reference) from None
-    lines = done.stdout.splitlines()
-    try:
-        return _result(msgspec.json.decode(lines[-1] if lines else b"", type=TaskUpdate), result_type)
-    except msgspec.DecodeError:
-        raise _ended(request, done.returncode, done.stderr) from None
-
-
 async def run_task(
-    request: TaskRequest,
-    result_type: type[T],
-    on_update: Callable[[TaskUpdate], object] | None = None,
-    log: list[bytes] | None = None,
+    request: TaskRequest, result_type: type[T], on_update: Callable[[TaskUpdate], object] = lambda update: None
 ) -> T:
     """Return what a child process makes of `request`; `on_update` gets its progress. Cancelling ends the child.
 
-    log: gets the end of what the child writes to stderr. Raises CorpusError for what the child reports, or when it ends
-    without a result.
+    Raises CorpusError for what the child reports, or when it ends without a result.
     """
-    log = log if log is not None else []
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *_argv(request),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            limit=LINE_BYTES,
-        )
-    except OSError as error:
-        raise CorpusError(f"{request.task} cannot be started: {reason(error)}", where=request.reference) from None
-    assert process.stdout is not None and process.stderr is not None  # they are pipes
-    draining = asyncio.create_task(_drain(process.stderr, log))
-    try:
-        decode = msgspec.json.Decoder(TaskUpdate).decode
-        async for line in process.stdout:
-            update = decode(line)
-            if update.is_last:
-                return _result(update, result_type)
-            if on_update is not None:
+    with tempfile.TemporaryFile() as log:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *_argv(request),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                limit=LINE_BYTES,
+            )
+        except OSError as error:
+            raise CorpusError(f"{request.task} cannot be started: {reason(error)}", where=request.reference) from None
+        assert process.stdout is not None  # it is a pipe
+        try:
+            async for line in process.stdout:
+                update = msgspec.json.decode(line, type=TaskUpdate)
+                if update.problem:
+                    raise CorpusError(update.problem)
+                if update.is_last:
+                    return msgspec.json.decode(update.result, type=result_type)
                 on_update(update)
-        code = await process.wait()
-        await draining
-        raise _ended(request, code, b"".join(log))
-    except ValueError as error:  # a line that is no update, or too long
-        raise CorpusError(f"{request.task} sent a line that cannot be read: {error}", where=request.reference) from None
-    finally:
-        await _end(process)
-        draining.cancel()
-
-
-async def _drain(stream: asyncio.StreamReader, log: list[bytes]) -> None:
-    while data := await stream.read(LOG_BYTES):
-        log[:] = [b"".join(log) + data][-1:]
-        log[0] = log[0][-LOG_BYTES:]
+            code = await process.wait()
+        except ValueError as error:  # a line that is no update, or too long
+            text = f"{request.task} sent a line that cannot be read: {error}"
+            raise CorpusError(text, where=request.reference) from None
+        finally:
+            await _end(process)
+        log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_BYTES))
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
+        lines = log.read().decode("utf-8", "replace").strip().split("\n")  # the last one of a traceback says most
+        text = f"{request.task} ended with {name}" + (f": {lines[-1].strip()}" if lines[-1] else "")
+        raise CorpusError(text, where=request.reference)
 
 
 def _argv(request: TaskRequest) -> list[str]:
     encoded = msgspec.json.encode(request).decode()
     return [sys.executable, "-P", "-m", "tui_gpt.workbench.jobs.task_process", encoded]
-
-
-def _result(update: TaskUpdate, result_type: type[T]) -> T:
-    if update.problem:
-        raise CorpusError(update.problem)
-    return msgspec.json.decode(update.result, type=result_type)
-
-
-def _ended(request: TaskRequest, code: int, log: bytes) -> CorpusError:
-    """Return the error for a child that ended without a result: the last line of its traceback says most."""
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
-    lines = log.decode("utf-8", "replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return CorpusError(f"{request.task} ended with {name}{f': {last}' if last else ''}", where=request.reference)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

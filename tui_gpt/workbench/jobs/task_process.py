@@ -53,12 +53,10 @@ class TaskUpdate(msgspec.Struct, frozen=True, omit_defaults=True):
 class FetchOffer(msgspec.Struct, frozen=True, kw_only=True):
     """What a fetch would bring. `in_parts`: a part of it can be fetched."""
 
-    name: str
     licence: str
     source: str
     size_bytes: int
     in_parts: bool
-    megabytes: float | None = None
 
 
 class TokenizedText(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,12 +131,10 @@ def _plan_fetch(request: TaskRequest) -> FetchOffer:
     plan = plan_fetch(request.reference, request.megabytes)
     entry = catalogue_entry(request.reference)
     return FetchOffer(
-        name=plan.name,
         licence=plan.licence,
         source=plan.source,
         size_bytes=plan.size_bytes,
         in_parts=entry is not None and len(entry.remotes) != entry.first,
-        megabytes=request.megabytes,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
 from textual.content import Content
@@ -12,19 +12,28 @@ from textual.widgets import DataTable, ProgressBar, Static
 
 from tui_gpt.errors import UserError
 from tui_gpt.workbench import keys
-from tui_gpt.workbench.app_messages import CancelTask, DraftChanged, ShowScreen, ViewTokens
+from tui_gpt.workbench.app_messages import DraftChanged, ShowScreen, ViewTokens
 from tui_gpt.workbench.dialogs.prompt import Prompt
-from tui_gpt.workbench.drawing.formatting import cut_head, wrap
+from tui_gpt.workbench.drawing.formatting import cut, cut_head, format_bytes, format_short
 from tui_gpt.workbench.drawing.sanitizing import clean, one_line
-from tui_gpt.workbench.panes.corpora.corpus_list import CorpusList
 from tui_gpt.workbench.panes.corpora.corpus_preview import CorpusPreview
 from tui_gpt.workbench.screens.corpus_tasks import CorpusTasks
 from tui_gpt.workbench.state.corpora.corpus_summary import CorpusSummary, read_summary
 from tui_gpt.workbench.state.corpora.corpus_table import CorpusRow, matching, read_rows
 from tui_gpt.workbench.state.session import Session
+from tui_gpt.workbench.widgets.row_table import Cell, Heading, RowTable
 
-MIN_PREVIEW_HEIGHT = 16  # rows of the terminal, from where on there is a preview
 PREVIEW_DELAY_SECONDS = 0.05  # while the cursor runs over the table, nothing is read
+MAX_NAME = 40
+HEADINGS = (
+    Heading("name", "  name"),
+    Heading("kind", "kind"),
+    Heading("size", "size", is_right=True),
+    Heading("tokens", "tokens", is_right=True),
+    Heading("floor", "floor", is_right=True),
+    Heading("documents", "documents", is_right=True),
+    Heading("licence", "licence"),
+)
 
 
 class CorporaScreen(CorpusTasks):
@@ -32,20 +41,21 @@ class CorporaScreen(CorpusTasks):
 
     NAME = keys.CORPORA
     BINDINGS = keys.bindings(keys.CORPORA)
-    AUTO_FOCUS = "CorpusList"
+    AUTO_FOCUS = "RowTable"
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (10, "-low"), (16, "-regular")]
     DEFAULT_CSS = """
     CorporaScreen #corpora-body { height: 1fr; layout: vertical; }
-    CorporaScreen CorpusList { height: 1fr; }
+    CorporaScreen RowTable { height: 1fr; }
     CorporaScreen CorpusPreview { height: 42%; }
     CorporaScreen.-wide #corpora-body { layout: horizontal; }
-    CorporaScreen.-wide CorpusList { width: 1fr; height: 1fr; }
+    CorporaScreen.-wide RowTable { width: 1fr; height: 1fr; }
     CorporaScreen.-wide CorpusPreview { width: 44%; height: 1fr; }
     CorporaScreen #corpora-status { height: auto; padding: 0 1; }
     CorporaScreen #corpora-line { width: 1fr; height: auto; max-height: 2; }
     CorporaScreen #corpora-line.-problem { color: $text-error; }
     CorporaScreen ProgressBar { width: 34%; display: none; }
     CorporaScreen ProgressBar Bar { width: 1fr; }
-    CorporaScreen.-low CorpusPreview { display: none; }
+    CorporaScreen.-low CorpusPreview, CorporaScreen.-tiny CorpusPreview { display: none; }
     CorporaScreen.-low #corpora-line { max-height: 1; }
     CorporaScreen.-tiny #corpora-status { display: none; }
     """
@@ -53,10 +63,10 @@ class CorporaScreen(CorpusTasks):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._rows: list[CorpusRow] = []
-        self._needle, self._problem = "", ""
-        self._selected = ""  # the name of the corpus under the cursor, which keeps its place when rows change
+        self._listed: dict[str, CorpusRow] = {}  # the rows that match the filter, by their keys in the table
+        self._needle = self._problem = ""
+        self._wanted = ""  # the name of a corpus that the cursor goes to
         self._summaries: dict[str, CorpusSummary] = {}
-        self._reading = ""  # the corpus whose summary is being read
         self._read: object = None  # what the rows were read for
         self._footer: object = None
         self._titles: object = None
@@ -64,41 +74,33 @@ class CorporaScreen(CorpusTasks):
 
     def compose_body(self) -> ComposeResult:
         with Container(id="corpora-body"):
-            yield CorpusList()
-            yield CorpusPreview()
+            yield RowTable(fixed_columns=1, id="corpus-list", classes="pane")
+            yield CorpusPreview(self.session.keymap)
         with Horizontal(id="corpora-status"):
             yield Static(id="corpora-line", markup=False)
             yield ProgressBar(total=1.0, show_percentage=False, show_eta=False)
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.height < MIN_PREVIEW_HEIGHT, "-low")
-        self.call_after_refresh(self.refresh_data)
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def read_data(self) -> None:
         session, data = self.session, self.session.draft.config.data
         wanted = (session.corpora_version, data.tokenizer, data.val_fraction, data.corpus)
-        if wanted == self._read:
-            return
-        rows, problem = await asyncio.to_thread(read_rows, session.corpus_dir, data.tokenizer, data.corpus)
-        self._rows, self._problem, self._read = rows, problem, wanted
-        self._summaries.clear()
-        self._selected = self._selected or data.corpus
+        if wanted != self._read:
+            rows, problem = await asyncio.to_thread(read_rows, session.corpus_dir, data.tokenizer, data.corpus)
+            self._wanted = self._wanted or (data.corpus if self._read is None else "")
+            self._rows, self._problem, self._read = rows, problem, wanted
+            self._summaries.clear()
+            self.refresh_data()
+            self._cursor_moved()
 
     @work(group="preview", exclusive=True)
     async def _read_summary(self, name: str) -> None:
         """Read the summary of the corpus under the cursor, once the cursor rests on it."""
         read, data = self._read, self.session.draft.config.data
-        self._reading = name
-        try:
-            await asyncio.sleep(PREVIEW_DELAY_SECONDS)
-            summary = await asyncio.to_thread(
-                read_summary, name, data.tokenizer, data.val_fraction, self.session.corpus_dir
-            )
-        finally:
-            if self._reading == name:
-                self._reading = ""
+        await asyncio.sleep(PREVIEW_DELAY_SECONDS)
+        summary = await asyncio.to_thread(
+            read_summary, name, data.tokenizer, data.val_fraction, self.session.corpus_dir
+        )
         if read == self._read:
             self._summaries[name] = summary
         self._show_preview()
@@ -106,14 +108,9 @@ class CorporaScreen(CorpusTasks):
     # ── showing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
-    def listed(self) -> list[CorpusRow]:
-        """Return the rows that match the filter."""
-        return matching(self._rows, self._needle)
-
-    @property
     def current(self) -> CorpusRow | None:
         """Return the row under the cursor."""
-        return self.query_one(CorpusList).current
+        return self._listed.get(self.query_one(RowTable).current)
 
     def refresh_data(self) -> None:
         super().refresh_data()
@@ -123,25 +120,23 @@ class CorporaScreen(CorpusTasks):
         self._show_status()
 
     def _show_table(self) -> None:
-        table, data = self.query_one(CorpusList), self.session.draft.config.data
-        listed, here = self.listed, sum(row.is_here for row in self._rows)
-        count = (
-            f"{len(listed)} of {len(self._rows)} with “{one_line(self._needle)}”" if self._needle else f"{here} here"
-        )
-        titles = f"Corpora · {count}", f"tokens with {one_line(data.tokenizer)}"
+        table, data = self.query_one(RowTable), self.session.draft.config.data
+        self._listed = {f"{row.kind} {row.name}": row for row in matching(self._rows, self._needle)}
+        here = sum(row.is_here for row in self._rows)
+        found = f"{len(self._listed)} of {len(self._rows)} with “{one_line(self._needle)}”"
+        titles = f"Corpora · {found if self._needle else f'{here} here'}", f"tokens with {one_line(data.tokenizer)}"
         if titles != self._titles:
             self._titles = titles
             table.border_title, table.border_subtitle = map(Content, titles)
-        table.show(listed, chosen=data.corpus, current=self._selected)
+        current = next((key for key, row in self._listed.items() if row.name == self._wanted), "")
+        self._wanted = "" if current else self._wanted
+        cells = {key: _cells(row, is_chosen=row.name == data.corpus) for key, row in self._listed.items()}
+        table.show(HEADINGS, cells, current=current)
 
     def _show_preview(self) -> None:
         row, task = self.current, self.session.task
         summary = self._summaries.get(row.name) if row else None
-        self.query_one(CorpusPreview).show(
-            row, summary, self.session.keymap, is_counting=task is not None, problem=self._problem
-        )
-        if row is not None and row.is_here and summary is None and self._reading != row.name:
-            self._read_summary(row.name)
+        self.query_one(CorpusPreview).show(row, summary, is_counting=task is not None, problem=self._problem)
         if (footer := (row, task)) != self._footer:
             self._footer = footer
             self.refresh_bindings()
@@ -155,27 +150,25 @@ class CorporaScreen(CorpusTasks):
             text = f"● {task.description} · {hint} cancels"
             bar.update(progress=task.fraction or 0.0)
         elif session.task_error:
-            text = f"✗ {session.task_error}"
+            room = 2 * max(20, line.size.width) - 6  # of an error, the end says most
+            text = f"✗ {cut_head(one_line(session.task_error), room)}"
         else:
             text = f"● the next run trains on {data.corpus} with {data.tokenizer}"
         line.set_class(text.startswith("✗"), "-problem")
-        if (status := (text, line.size.width)) != self._status:
-            self._status = status
-            if text.startswith("✗"):  # an error says most at its end
-                width = max(20, line.size.width)
-                text = "\n".join(wrap("✗ " + cut_head(one_line(text[2:]), 2 * width - 4), width, limit=2))
+        if text != self._status:
+            self._status = text
             line.update(clean(text))
 
     # ── moving and choosing ─────────────────────────────────────────────────────────────────────────────────────────
 
     @on(DataTable.RowHighlighted)
-    def _highlighted(self, event: DataTable.RowHighlighted) -> None:
-        event.stop()
-        if self.current is not None:
-            self._selected = self.current.name
-            self._show_preview()
+    def _cursor_moved(self) -> None:
+        self._show_preview()
+        row = self.current
+        if row is not None and row.is_here and row.name not in self._summaries:
+            self._read_summary(row.name)
 
-    @on(CorpusList.Chosen)
+    @on(DataTable.RowSelected)
     def action_choose(self) -> None:
         """Use the corpus in the next run; one that is not here is named or fetched first."""
         row = self.current
@@ -204,7 +197,7 @@ class CorporaScreen(CorpusTasks):
         self.post_message(ShowScreen(keys.NEW_RUN))
 
     def select(self, name: str) -> None:
-        self._selected, self._needle = name, ""
+        self._wanted, self._needle = name, ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave out of the footer what cannot be done to the corpus under the cursor."""
@@ -222,41 +215,29 @@ class CorporaScreen(CorpusTasks):
     def action_fetch(self) -> None:
         self.action_choose()
 
-    def action_clean(self) -> None:
-        if self.current is not None:
-            self.offer_cleaning(self.current.name)
-
-    def action_prepare(self) -> None:
-        if self.current is not None:
-            self.prepare(self.current.name)
-
-    def action_report(self) -> None:
-        if self.current is not None:
-            self.report(self.current.name)
-
     def action_tokens(self) -> None:
         if self.current is not None:
             self.post_message(ViewTokens(self.current.name))
 
     def action_cancel_task(self) -> None:
-        self.post_message(CancelTask())
+        if self.session.task is not None:
+            self.session.task.cancel()
 
     @work(group="reload", exclusive=True)
     async def action_reload(self) -> None:
         self.session.task_error = ""
         self.session.corpora_version += 1
         await self.read_data()
-        self.refresh_data()
 
-    @work(group="dialog")
+    @work
     async def action_browse(self) -> None:
         from tui_gpt.workbench.dialogs.path_picker import PathPicker
 
         reference = await self.ask(PathPicker(self.session.workspace, self.check_reference))
         if reference is not None:
-            self.use_corpus(reference)
+            self.use_corpus(str(reference))
 
-    @work(group="dialog")
+    @work
     async def action_filter(self) -> None:
         before = self._needle
         hint = "a part of the name, the kind, the licence or what it is; empty shows all"
@@ -266,7 +247,7 @@ class CorporaScreen(CorpusTasks):
     def _filter(self, text: str) -> None:
         self._needle = text.strip()
         self._show_table()
-        self._show_preview()
+        self._cursor_moved()
 
     def action_back(self) -> None:
         if self._needle:
@@ -277,3 +258,19 @@ class CorporaScreen(CorpusTasks):
     def text_to_copy(self) -> str:
         summary = self._summaries.get(self.current.name) if self.current else None
         return summary.preview if summary else ""
+
+
+def _cells(row: CorpusRow, *, is_chosen: bool) -> list[Cell]:
+    """Return the texts of a row, in the order of `HEADINGS`. `●`: the next run trains on it."""
+    name = one_line(row.name)
+    name = cut_head(name, MAX_NAME) if "/" in name and row.is_here else cut(name, MAX_NAME)
+    texts = (
+        "✗ broken" if row.problem else row.kind,
+        format_bytes(row.size_bytes) if row.size_bytes else "",
+        format_short(row.tokens) if row.tokens is not None else "",
+        f"{row.floor:.3f}" if row.floor is not None else "known" if row.has_floor else "",
+        format_short(row.documents) if row.documents is not None else "",
+        cut(one_line(row.licence), MAX_NAME),
+    )
+    mark = "● " if is_chosen else "  "
+    return [Cell(mark + name, "strong" if row.is_here else "muted"), *(Cell(text, "muted") for text in texts)]

@@ -20,8 +20,7 @@ from tui_gpt.workbench import keys
 from tui_gpt.workbench.app_messages import ResumeRun, SendCommand, StartRun, StopRun, UseConfig
 from tui_gpt.workbench.dialogs.picker import Item, Picker
 from tui_gpt.workbench.dialogs.prompt import Prompt
-from tui_gpt.workbench.dialogs.viewer import Viewer, plain_lines
-from tui_gpt.workbench.drawing.sanitizing import one_line
+from tui_gpt.workbench.dialogs.viewer import Viewer, join_lines, log_text
 from tui_gpt.workbench.panes.dashboard.banner import Banner
 from tui_gpt.workbench.panes.dashboard.events import EventsPane, viewer_lines
 from tui_gpt.workbench.panes.dashboard.first_minutes import Welcome
@@ -314,8 +313,8 @@ class DashboardScreen(WorkScreen):
         if monitor is not None and self.is_in_front:
             from tui_gpt.workbench.panes.dashboard.config_lines import config_lines
 
-            title = f"Config of {one_line(monitor.folder.id)}"
-            self.app.push_screen(Viewer(title, lambda width: config_lines(monitor, width)))
+            lines = config_lines(monitor, self.size.width - 6)
+            self.app.push_screen(Viewer(f"Config of {monitor.folder.id}", join_lines(lines)))
 
     @work(group="dialog")
     async def action_log(self) -> None:
@@ -324,7 +323,7 @@ class DashboardScreen(WorkScreen):
             return
         text = await asyncio.to_thread(monitor.log_tail)
         if self.is_in_front:
-            self.app.push_screen(Viewer(f"{one_line(monitor.folder.id)} · trainer.log", plain_lines(text), at_end=True))
+            self.app.push_screen(Viewer(f"{monitor.folder.id} · trainer.log", log_text(text), at_end=True))
 
     @work(group="dialog")
     async def action_events(self) -> None:
@@ -335,7 +334,6 @@ class DashboardScreen(WorkScreen):
             found = await asyncio.to_thread(monitor.folder.read_events)
         except (UserError, OSError):
             found = list(monitor.events)  # the folder is gone: what was read of it
-        lines = viewer_lines(found)
         if self.is_in_front:
-            title = f"{one_line(monitor.folder.id)} · events"
-            self.app.push_screen(Viewer(title, lambda width: lines, at_end=True))
+            title = f"{monitor.folder.id} · events"
+            self.app.push_screen(Viewer(title, join_lines(viewer_lines(found)), at_end=True))

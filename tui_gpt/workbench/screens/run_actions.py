@@ -6,11 +6,15 @@ Whatever touches the disk does so in a thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any
 
+from rich.text import Text
 from textual import work
+from textual.widgets import DataTable
 
 from tui_gpt.errors import RunError, UserError, reason
 from tui_gpt.files import write_atomically
@@ -19,47 +23,66 @@ from tui_gpt.run.folder import RunFolder
 from tui_gpt.workbench import keys
 from tui_gpt.workbench.app_messages import ResumeRun, TalkTo, UseConfig
 from tui_gpt.workbench.dialogs.confirm import Answer, Confirm
-from tui_gpt.workbench.dialogs.diff import diff_lines
-from tui_gpt.workbench.dialogs.picker import Item, Picker
 from tui_gpt.workbench.dialogs.prompt import Prompt
-from tui_gpt.workbench.dialogs.viewer import Viewer, plain_lines
+from tui_gpt.workbench.dialogs.viewer import Viewer, join_lines, log_text
 from tui_gpt.workbench.drawing.formatting import format_bytes
 from tui_gpt.workbench.drawing.sanitizing import one_line
 from tui_gpt.workbench.panes.dashboard.config_lines import config_lines
 from tui_gpt.workbench.panes.dashboard.events import viewer_lines
-from tui_gpt.workbench.panes.runs.overlay import COMPARABLE, Overlay
+from tui_gpt.workbench.panes.run_plots import LETTERS
 from tui_gpt.workbench.screens.work_screen import WorkScreen
-from tui_gpt.workbench.state.preferences import XAxis
+from tui_gpt.workbench.state.draft import format_value
 from tui_gpt.workbench.state.run_monitor import RunMonitor
 from tui_gpt.workbench.state.runs import run_export
-from tui_gpt.workbench.state.runs.run_scan import RunRow, parse_tags
+from tui_gpt.workbench.state.runs.run_scan import RunRow, RunScanner, parse_tags
+from tui_gpt.workbench.state.runs.run_table import RESULTS, RunTable, View, differing_settings
+from tui_gpt.workbench.state.session import Session
 
-if TYPE_CHECKING:
-    from tui_gpt.workbench.state.runs.run_marks import Marks
-    from tui_gpt.workbench.state.runs.run_scan import RunScanner
-    from tui_gpt.workbench.state.runs.run_table import View
-
-X_AXES: tuple[XAxis, ...] = get_args(XAxis)
 LISTED = 12  # runs that a question names
 LINE_BREAK = " ¶ "  # in a note of several lines, while it is edited in one
 
 
 class RunActions(WorkScreen):
-    """The part of the Runs screen that acts on the run under the cursor, or on the marked runs."""
+    """The part of the Runs screen that acts on the run under the cursor, or on the marked runs.
 
-    scanner: RunScanner
-    marks: Marks
-    view: View
+    marks: a number for each marked run, which it keeps for as long as it is marked; the chart's colors go by it.
+    """
 
-    if TYPE_CHECKING:
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.scanner = RunScanner(session.runs_dir)
+        self.table = RunTable(sort_key=session.preferences.sort_column, is_reversed=session.preferences.sort_reverse)
+        self.view = View()
+        self.marks: dict[str, int] = {}
 
-        @property
-        def current(self) -> RunRow | None: ...
-        @property
-        def chosen(self) -> list[RunRow]: ...
-        def _show_view(self, follow: str = "") -> None: ...
-        def _label(self, row: RunRow) -> str: ...
-        def refresh_data(self) -> None: ...
+    @property
+    def current(self) -> RunRow | None:
+        """The run under the cursor."""
+        raise NotImplementedError
+
+    @property
+    def marked(self) -> list[RunRow]:
+        """The marked runs that are listed."""
+        return [row for row in self.view.rows if row.id in self.marks]
+
+    @property
+    def chosen(self) -> list[RunRow]:
+        """The marked runs that are listed, or the one under the cursor while none is marked."""
+        return self.marked or ([self.current] if self.current else [])
+
+    def name_of(self, row: RunRow) -> str:
+        """Return the name that tells a run from the others."""
+        name = next((column for column in self.view.columns if column.key == "name"), None)
+        return name.text_of(row) if name and row.settings else row.own_name
+
+    def letter(self, run: str) -> str:
+        """Return the letter of a marked run in the chart; empty where the chart has no color left for it."""
+        return LETTERS[self.marks[run] : self.marks[run] + 1] if run in self.marks else ""
+
+    def mark(self, runs: Iterable[str]) -> None:
+        for run in runs:
+            if run not in self.marks:
+                self.marks[run] = next(slot for slot in count() if slot not in self.marks.values())
 
     async def _rescan(self, *changed: RunFolder) -> None:
         """Read the runs again, the changed ones whatever their files' times say."""
@@ -79,100 +102,62 @@ class RunActions(WorkScreen):
             self.notify(f"{error.filename or ''}: {reason(error)}".lstrip(": "), severity="error")
         return None
 
-    # ── delete and rename ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── delete ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @work(group="dialog", exclusive=True)
+    @work
     async def action_delete(self) -> None:
         """Delete the marked runs, or the one under the cursor, after one question that lists them."""
         rows = [row for row in self.chosen if not row.is_live]
-        live = [row for row in self.chosen if row.is_live]
+        live = [row.id for row in self.chosen if row.is_live]
         if not rows:
             if live:
-                self.notify(f"{live[0].id} is live: stop it first", severity="error")
+                self.notify(f"{live[0]} is live: stop it first", severity="error")
             return
-        size = sum(row.size_bytes or 0 for row in rows)
-        lines = [f"{row.id}  {self._label(row)}, {format_bytes(row.size_bytes or 0)}" for row in rows[:LISTED]]
+        what = "the run" if len(rows) == 1 else f"{len(rows)} runs"
+        size = format_bytes(sum(row.size_bytes for row in rows))
+        lines = [f"{row.id}  {self.name_of(row)}, {format_bytes(row.size_bytes)}" for row in rows[:LISTED]]
         lines += [f"and {len(rows) - LISTED} more"] if len(rows) > LISTED else []
-        lines += [f"Left alone, since live: {', '.join(row.id for row in live)}"] if live else []
-        what = "it" if len(rows) == 1 else f"{len(rows)} runs"
-        title = "Delete the run" if len(rows) == 1 else f"Delete {len(rows)} runs"
-        text = "\n".join(lines) + f"\n\nWith all checkpoints, {format_bytes(size)} on disk. This cannot be taken back."
+        lines += [f"Left alone, since live: {', '.join(live)}"] if live else []
+        text = "\n".join(lines) + f"\n\nWith all checkpoints, {size} on disk. This cannot be taken back."
         opened_by = next(action for action in keys.actions_of(keys.RUNS) if action.id == "delete")
         key = next(key for key in "yxk" if key not in keys.keys_of(opened_by, self.session.keymap))
         answer = Answer(key, f"delete {what}", "delete", is_destructive=True)
-        if await self.app.push_screen_wait(Confirm(title, text, [answer])) == "delete":
-            self._delete(rows)
-
-    @work(group="delete")  # of its own: the next dialog does not stop it
-    async def _delete(self, rows: list[RunRow]) -> None:
-        deleted: list[RunRow] = []
-        for row in rows:
-            if await self._attempt(delete_run, row.folder):
-                deleted.append(row)
+        if await self.ask(Confirm(f"Delete {what}", text, [answer])) != "delete":
+            return
+        deleted = [row for row in rows if await self._attempt(delete_run, row.folder)]
         for row in deleted:
-            self.marks.remove(row.id)
-            shown = self.session.monitor
-            if shown is not None and shown.folder.path == row.folder.path:
+            self.marks.pop(row.id, None)
+            if self.session.monitor is not None and self.session.monitor.folder.path == row.folder.path:
                 self.session.show(None)
         if deleted:
-            size = format_bytes(sum(row.size_bytes or 0 for row in deleted))
             what = deleted[0].id if len(deleted) == 1 else f"{len(deleted)} runs"
-            self.notify(f"deleted {what}, {size}")
+            self.notify(f"deleted {what}, {format_bytes(sum(row.size_bytes for row in deleted))}")
         await self._rescan(*(row.folder for row in rows))
-
-    @work(group="dialog", exclusive=True)
-    async def action_rename(self) -> None:
-        row = self.current
-        if row is None:
-            return
-
-        def check(name: str) -> str:
-            try:
-                folders.validate_name(name.strip())
-            except UserError as error:
-                return str(error)
-            return ""
-
-        prompt = Prompt(f"Rename {row.id}", value=row.own_name, hint="date and time stay", validate=check)
-        name = await self.app.push_screen_wait(prompt)
-        if name is None or name.strip() == row.own_name:
-            return
-        renamed = await self._attempt(rename_run, row.folder, name.strip())
-        if renamed is None:
-            return
-        self.marks.rename(row.id, renamed.id)
-        shown = self.session.monitor
-        if shown is not None and shown.folder.path == row.folder.path:
-            self.session.show(renamed)
-        await self._rescan()
-        self._show_view(follow=renamed.id)
 
     # ── notes and tags ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    @work(group="dialog", exclusive=True)
+    @work
     async def action_note(self) -> None:
-        row = self.current
-        if row is None:
+        if (row := self.current) is None:
             return
         value = LINE_BREAK.join(row.note.splitlines())
-        prompt = Prompt(f"Note on {row.id}", value=value, hint="kept in note.txt of the run · empty removes it")
-        text = await self.app.push_screen_wait(prompt)
+        hint = "kept in note.txt of the run · empty removes it"
+        text = await self.ask(Prompt(f"Note on {row.id}", value=value, hint=hint))
         if text is not None and text != value:
             note = "\n".join(line.strip() for line in text.split(LINE_BREAK.strip()))
             await self._attempt(write_texts, {row.folder.note: note.strip()})
             await self._rescan(row.folder)
 
-    @work(group="dialog", exclusive=True)
+    @work
     async def action_tag(self) -> None:
         """Edit the tags that the chosen runs have in common; what else each of them has stays."""
-        rows = self.chosen
-        if not rows:
+        if not (rows := self.chosen):
             return
         common = [tag for tag in rows[0].tags if all(tag in row.tags for row in rows)]
         known = sorted({tag for row in self.scanner.rows for tag in row.tags} - set(common))
         title = f"Tags of {rows[0].id}" if len(rows) == 1 else f"Tags of {len(rows)} marked runs"
-        hint = "words, parted by spaces" + (f" · in use: {one_line(', '.join(known))}" if known else "")
-        text = await self.app.push_screen_wait(Prompt(title, value=" ".join(common), hint=hint, suggestions=known))
+        hint = "words, parted by spaces" + (f" · in use: {', '.join(known)}" if known else "")
+        text = await self.ask(Prompt(title, value=" ".join(common), hint=hint, suggestions=known))
         if text is None or (wanted := parse_tags(text)) == tuple(common):
             return
         kept = {row.folder.tags: [tag for tag in row.tags if tag not in common] for row in rows}
@@ -182,64 +167,40 @@ class RunActions(WorkScreen):
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @work(group="dialog", exclusive=True)
+    @work
     async def action_log(self) -> None:
         if (row := self.current) is not None:
             text = await asyncio.to_thread(RunMonitor(row.folder).log_tail)
-            await self.app.push_screen_wait(Viewer(f"{row.id} · trainer.log", plain_lines(text), at_end=True))
+            await self.ask(Viewer(f"{row.id} · trainer.log", log_text(text), at_end=True))
 
-    @work(group="dialog", exclusive=True)
+    @work
     async def action_events(self) -> None:
         if (row := self.current) is not None:
             events = await self._attempt(row.folder.read_events)
             if events is not None:
-                lines = viewer_lines(events)
-                await self.app.push_screen_wait(Viewer(f"{row.id} · events", lambda width: lines, at_end=True))
+                await self.ask(Viewer(f"{row.id} · events", join_lines(viewer_lines(events)), at_end=True))
 
-    @work(group="dialog", exclusive=True)
+    @work
     async def action_config(self) -> None:
         if (row := self.current) is not None:
             monitor = RunMonitor(row.folder)
             await asyncio.to_thread(monitor.read_all)
             if monitor.problem:
                 self.notify(monitor.problem, severity="error")
-            await self.app.push_screen_wait(Viewer(f"{row.id} · config", lambda width: config_lines(monitor, width)))
+            await self.ask(Viewer(f"{row.id} · config", join_lines(config_lines(monitor, self.size.width - 6))))
 
-    @work(group="dialog", exclusive=True)
+    @work
     async def action_diff(self) -> None:
         """Compare the marked runs; with one marked, that one and the run under the cursor."""
-        rows = [row for row in self.view.rows if row.id in self.marks]
+        rows = self.marked
         if len(rows) < 2 and self.current is not None:
             rows = list({row.id: row for row in [*rows, self.current]}.values())
         if len(rows) < 2:
             key = keys.key_hint("mark", self.session.keymap, keys.RUNS)
             self.notify(f"mark two runs or more with {key} to compare them")
             return
-        names = [f"{self.marks.letter(row.id)} {self._label(row)}".strip() for row in rows]
-        await self.app.push_screen_wait(Viewer(f"Differences of {len(rows)} runs", diff_lines(rows, names)))
-
-    # ── the chart ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    @work(group="dialog", exclusive=True)
-    async def action_metric(self) -> None:
-        if not self.is_in_front:
-            return
-        items = [Item(metric.label, metric.unit, key) for key, metric in COMPARABLE.items()]
-        current = self.query_one(Overlay).metric
-        chosen = await self.app.push_screen_wait(Picker("Metric of the overlay", items, current=current))
-        if chosen is not None:
-            self.session.preferences.metric = str(chosen)
-            self.query_one(Overlay).refresh_data()
-
-    def action_log_scale(self) -> None:
-        self.session.preferences.log_y = not self.session.preferences.log_y
-        self.query_one(Overlay).refresh_data()
-
-    def action_x_axis(self) -> None:
-        view, overlay = self.session.preferences, self.query_one(Overlay)
-        view.x_axis = X_AXES[(X_AXES.index(view.x_axis) + 1) % len(X_AXES)]
-        overlay.show_all()
-        overlay.refresh_data()
+        table = Differences(rows, [f"{self.letter(row.id)} {self.name_of(row)}".strip() for row in rows])
+        await self.ask(Viewer(f"Differences of {len(rows)} runs", table, copied=table.tsv))
 
     # ── handing on ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -251,67 +212,82 @@ class RunActions(WorkScreen):
         if self.current is not None:
             self.post_message(TalkTo(self.current.folder))
 
-    @work(group="dialog", exclusive=True)
+    @work
     async def action_use_config(self) -> None:
-        row = self.current
-        asked = await self._attempt(row.folder.read_asked) if row is not None else None
-        if row is not None and asked is not None:
-            self.post_message(UseConfig(asked, str(row.folder.config)))
+        if (row := self.current) is not None:
+            asked = await self._attempt(row.folder.read_asked)
+            if asked is not None:
+                self.post_message(UseConfig(asked, str(row.folder.config)))
 
-    @work(group="dialog", exclusive=True)
+    @work
     async def action_save(self) -> None:
         """Export the listed rows, and the curves of the marked runs."""
-
-        def check(text: str) -> str:
-            try:
-                run_export.export_path(text, Path.cwd())
-            except UserError as error:
-                return str(error)
-            return ""
-
-        marked = [row.folder for row in self.view.rows if row.id in self.marks]
+        marked = [row.folder for row in self.marked]
         curves = f"the curves of {len(marked)} marked runs" if marked else "no curves: none is marked"
         hint = f"{len(self.view.rows)} runs, {curves} · .csv or .json"
-        text = await self.app.push_screen_wait(Prompt("Export to", value="runs.csv", hint=hint, validate=check))
+        text = await self.ask(Prompt("Export to", value="runs.csv", hint=hint, validate=_export_problem))
         if text is None:
             return
         path = run_export.export_path(text, Path.cwd())
-        existing = await asyncio.to_thread(run_export.any_exists, run_export.paths_of(path, bool(marked)))
+        files = run_export.paths_of(path, bool(marked))
+        existing = await asyncio.to_thread(lambda: [str(file) for file in files if os.path.lexists(file)])
         if existing:
-            question = f"{', '.join(map(str, existing))} would be replaced."
             answer = Answer("y", "replace", "replace", is_destructive=True)
-            if await self.app.push_screen_wait(Confirm("The file exists", question, [answer])) != "replace":
+            question = Confirm("The file exists", f"{', '.join(existing)} would be replaced.", [answer])
+            if await self.ask(question) != "replace":
                 return
-        files = await self._attempt(run_export.export, path, self.view, marked)
-        if files:
+        if await self._attempt(run_export.export, path, self.view, marked):
             self.notify("wrote " + " and ".join(map(str, files)))
+
+
+class Differences(DataTable[Text]):
+    """Results of runs, and the settings in which they differ: a column for each run, scrolled to where it does not fit.
+
+    A value unlike the first run's is bold.
+    """
+
+    def __init__(self, rows: Sequence[RunRow], names: Sequence[str]) -> None:
+        super().__init__(cursor_type="none", fixed_columns=1)
+        self._names = names
+        self._lines = [("state", [row.state for row in rows])]
+        self._lines += [(column.title, [column.text_of(row) or "–" for row in rows]) for column in RESULTS]
+        for key in differing_settings(rows):
+            values = (format_value(row.settings[key]) if key in row.settings else "?" for row in rows)
+            self._lines.append((key, [one_line(value) or "–" for value in values]))
+
+    @property
+    def tsv(self) -> str:
+        return "\n".join("\t".join([label, *values]) for label, values in [("", self._names), *self._lines])
+
+    def on_mount(self) -> None:
+        self.add_columns(Text(), *(Text(name, "bold") for name in self._names))
+        for label, values in self._lines:
+            cells = (Text(value, "" if value == values[0] else "bold") for value in values)
+            self.add_row(Text(label, "dim"), *cells)
+
+
+def _export_problem(text: str) -> str:
+    try:
+        run_export.export_path(text, Path.cwd())
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def delete_run(folder: RunFolder) -> bool:
     """Delete a run and return True. Blocking. Raises RunError for a run that is live, be it on another host."""
-    refuse_elsewhere(folder)
+    try:
+        is_elsewhere = folder.state() == "elsewhere"
+    except UserError:  # a damaged status: the lock alone decides
+        is_elsewhere = False
+    if is_elsewhere:
+        raise RunError("is live on another host", where=folder.id, do="Stop it there first")
     folders.delete(folder)
     return True
 
 
-def rename_run(folder: RunFolder, name: str) -> RunFolder:
-    """Return the run under its new name. Blocking. Raises RunError when it is live, or the name is taken."""
-    refuse_elsewhere(folder)
-    return folders.rename(folder, name)
-
-
-def refuse_elsewhere(folder: RunFolder) -> None:
-    """Raise RunError for a run that another host drives."""
-    try:
-        status = folder.read_status()
-    except UserError:  # damaged: the lock alone decides
-        return
-    if status is not None and folder.state(status) == "elsewhere":
-        raise RunError(f"is {status.state} on host {status.host}", where=folder.id, do="Stop it there first")
-
-
 def write_texts(texts: dict[Path, str]) -> None:
-    """Write small text files, each whole, and remove those that have no text. Blocking. Raises OSError."""
+    """Write small text files, each whole and durably, and remove those without text. Blocking. Raises OSError."""
     for path, text in texts.items():
         if text:
             write_atomically(path, f"{text}\n".encode("utf-8", "replace"))

@@ -15,25 +15,24 @@ from textual.widgets import DataTable, Static
 
 from tui_gpt.workbench import keys
 from tui_gpt.workbench.app_messages import OpenRun, ShowScreen
+from tui_gpt.workbench.dialogs.picker import Item, Picker
 from tui_gpt.workbench.dialogs.prompt import Prompt
-from tui_gpt.workbench.drawing.formatting import format_bytes, width_of
+from tui_gpt.workbench.drawing.formatting import format_bytes
 from tui_gpt.workbench.drawing.sanitizing import one_line
 from tui_gpt.workbench.panes.run_plots import RUN_ROLES
-from tui_gpt.workbench.panes.runs.overlay import Charted, Overlay
-from tui_gpt.workbench.panes.runs.run_list import RunList
+from tui_gpt.workbench.panes.runs.overlay import COMPARABLE, X_TITLES, Charted, Overlay
 from tui_gpt.workbench.screens.run_actions import RunActions
-from tui_gpt.workbench.state.runs.run_marks import Marks
-from tui_gpt.workbench.state.runs.run_scan import RunRow, RunScanner
-from tui_gpt.workbench.state.runs.run_table import RunTable, View, to_tsv
+from tui_gpt.workbench.state.runs.run_scan import RunRow
+from tui_gpt.workbench.state.runs.run_table import Column
 from tui_gpt.workbench.state.session import Session
+from tui_gpt.workbench.widgets.row_table import Cell, Heading, RowTable
+from tui_gpt.workbench.widgets.status_bar import STATES
 
 if TYPE_CHECKING:
-    from textual import events
     from textual.binding import ActiveBinding
-    from textual.timer import Timer
 
 NEEDS_A_RUN = (
-    "open", "mark", "mark_all", "diff", "resume", "use_config", "rename", "note", "tag", "delete", "log", "events",
+    "open", "mark", "mark_all", "diff", "resume", "use_config", "note", "tag", "delete", "log", "events",
     "config", "sort", "reverse_sort", "metric", "log_scale", "x_axis", "save", "talk",
 )  # fmt: skip
 QUIET = {  # what the footer leaves out
@@ -41,8 +40,9 @@ QUIET = {  # what the footer leaves out
     "-normal": ("tag", "config", "metric", "new_run"),
 }
 REDRAW_SECONDS = 1.0  # while many runs are read
-MANY = 300
 SETTLE_SECONDS = 0.12  # the cursor rests this long on a run before its journal is read
+MARK = Heading("mark", "   ")
+STYLES = {"name": "strong", "run": "muted", "started": "muted", "note": "muted"}
 
 
 class RunsScreen(RunActions):
@@ -52,39 +52,32 @@ class RunsScreen(RunActions):
     BINDINGS = keys.bindings(keys.RUNS)
     DEFAULT_CSS = """
     RunsScreen #runs-body { height: 1fr; }
-    RunsScreen #runs-table { height: auto; max-height: 55%; width: 1fr; }
-    RunsScreen RunList { height: auto; max-height: 100%; }
+    RunsScreen #runs-box { height: auto; max-height: 55%; width: 1fr; }
+    RunsScreen RowTable { height: auto; max-height: 100%; }
     RunsScreen #runs-empty { height: auto; padding: 1 2; display: none; }
     RunsScreen #runs-detail { height: auto; max-height: 3; padding: 0 1; color: $text-muted; }
     RunsScreen Overlay { height: 1fr; }
     RunsScreen.-wide #runs-body { layout: grid; grid-size: 2 1; grid-columns: 2fr 1fr; }
-    RunsScreen.-wide #runs-table { height: 100%; max-height: 100%; }
+    RunsScreen.-wide #runs-box { height: 100%; max-height: 100%; }
     RunsScreen.-wide Overlay { height: 100%; }
     RunsScreen.-tiny Overlay, RunsScreen.-tiny #runs-detail { display: none; }
-    RunsScreen.-tiny #runs-table { max-height: 100%; }
-    RunsScreen.-empty RunList, RunsScreen.-empty #runs-detail, RunsScreen.-empty Overlay { display: none; }
+    RunsScreen.-tiny #runs-box { max-height: 100%; }
+    RunsScreen.-empty RowTable, RunsScreen.-empty #runs-detail, RunsScreen.-empty Overlay { display: none; }
     RunsScreen.-empty #runs-empty { display: block; }
     """
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self.scanner = RunScanner(session.runs_dir)
-        self.table = RunTable()
-        self.table.sort_key, self.table.is_reversed = session.preferences.sort_column, session.preferences.sort_reverse
-        self.marks = Marks(RUN_ROLES)
-        self.view = View()
+        self._rows = RowTable(fixed_columns=3, id="run-list")
         self._shown: object = None
-        self._footer: list[bool | None] = []
-        self._typing: Timer | None = None
-        self._settling: Timer | None = None
+        self._footer: object = None
         self._texts: dict[str, Content] = {}
-        self._titles = ("", "")
         self.add_class("-empty")
 
     def compose_body(self) -> ComposeResult:
         with Container(id="runs-body"):
-            with Vertical(id="runs-table", classes="pane"):
-                yield RunList(self.table, self.marks)
+            with Vertical(id="runs-box", classes="pane"):
+                yield self._rows
                 yield Static("reading the runs…", id="runs-empty", markup=False)
             yield Overlay(self.session)
         yield Static(id="runs-detail", markup=False)
@@ -92,19 +85,9 @@ class RunsScreen(RunActions):
     # ── what is shown ───────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
-    def run_list(self) -> RunList:
-        return self.query_one(RunList)
-
-    @property
     def current(self) -> RunRow | None:
-        """The run under the cursor."""
-        return self.run_list.current
-
-    @property
-    def chosen(self) -> list[RunRow]:
-        """The marked runs that are listed, or the one under the cursor while none is marked."""
-        marked = [row for row in self.view.rows if row.id in self.marks]
-        return marked or ([self.current] if self.current else [])
+        run = self._rows.current
+        return next((row for row in self.view.rows if row.id == run), None)
 
     @property
     def _is_ready(self) -> bool:
@@ -113,62 +96,70 @@ class RunsScreen(RunActions):
 
     async def read_data(self) -> None:
         """Read the runs folder, then the journals of the charted runs."""
-        drawn, more = 0.0, True
-        while more:
-            more = await asyncio.to_thread(self.scanner.scan)
-            if not more or time.monotonic() - drawn > REDRAW_SECONDS:  # laid out in a thread, where it stalls no key
-                if not self._is_ready:
-                    return
-                await asyncio.to_thread(self.table.view, self.scanner.rows, self._width)
+        drawn = 0.0
+        while await asyncio.to_thread(self.scanner.scan):
+            if self._is_ready and time.monotonic() - drawn > REDRAW_SECONDS:
                 self.refresh_data()
                 drawn = time.monotonic()
         if self._is_ready:
+            self.refresh_data()
             await self.query_one(Overlay).read_data()
-
-    @property
-    def _width(self) -> int:
-        return max(20, self.query_one("#runs-table").content_size.width - 1)  # the scroll bar
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.call_after_refresh(self.refresh_data)
 
     def refresh_data(self) -> None:
         """Show the rows, where they changed."""
         if not self._is_ready or not self.scanner.is_read:
             return
         super().refresh_data()
-        self.marks.keep(row.id for row in self.scanner.rows)
-        self._show_view()
+        found = {row.id for row in self.scanner.rows}
+        self.marks = {run: slot for run, slot in self.marks.items() if run in found}
+        self._show_rows()
         self._update("#runs-empty", self._empty_text())
         self.set_class(not self.view.rows, "-empty")
         if self.view.rows and self.focused is None:
-            self.run_list.focus()
+            self._rows.focus()
         self._set_titles()
         self.cursor_moved()
 
-    def _show_view(self, follow: str = "") -> None:
-        view = self.table.view(self.scanner.rows, self._width)
-        shown = (view, tuple(self.marks.slots.items()))
-        if shown != self._shown or follow:
+    def _show_rows(self) -> None:
+        view = self.table.view(self.scanner.rows)
+        shown = (view, dict(self.marks))
+        if shown != self._shown:
             self._shown, self.view = shown, view
-            self.run_list.show(view, follow=follow)
+            headings = [MARK] + [
+                Heading(column.key, self.table.title(column), column.is_number) for column in view.columns
+            ]
+            cells = {
+                row.id: [self._mark(row.id), *(self._cell(row, column) for column in view.columns)] for row in view.rows
+            }
+            self._rows.show(headings, cells)
+
+    def _mark(self, run: str) -> Cell:
+        if run not in self.marks:
+            return Cell("")
+        letter = self.letter(run)
+        return Cell(f"● {letter}".rstrip(), f"run-{self.marks[run]}" if letter else "muted")
+
+    def _cell(self, row: RunRow, column: Column) -> Cell:
+        text = column.text_of(row)
+        if column.key != "state":
+            return Cell(text, STYLES.get(column.key, ""))
+        glyph, color = STATES.get(row.state, ("○", ""))
+        return Cell(f"{glyph} {text}", color.removeprefix("$text-") if color.startswith("$text-") else "")
 
     def _set_titles(self) -> None:
-        rows, listed = self.scanner.rows, self.view.rows
+        rows, listed, box = self.scanner.rows, self.view.rows, self.query_one("#runs-box")
         live = sum(row.is_live for row in rows)
-        of = f"{len(listed)} of {len(rows)} with “{one_line(self.table.filter)}”"
-        parts = [of if self.table.filter else f"{len(rows)}"]
+        parts = [f"{len(rows)}"]
+        if self.table.filter:
+            parts = [f"{len(listed)} of {len(rows)} with “{one_line(self.table.filter)}”"]
         parts += [f"{live} live"] if live else []
-        parts += [f"{len(self.marks)} marked"] if len(self.marks) else []
-        box = self.query_one("#runs-table")
-        title = "Runs · " + " · ".join(parts)
-        key = next((column for column in self.view.every_column if column.key == self.table.sort_key), None)
+        parts += [f"{len(self.marks)} marked"] if self.marks else []
+        key = next((column for column in self.view.columns if column.key == self.table.sort_key), None)
         order = f"by {self.table.title(key)}" if key else "oldest first" if self.table.is_reversed else "newest first"
-        size = sum(row.size_bytes or 0 for row in rows)
-        subtitle = f"{order} · {format_bytes(size)}" if rows else ""
-        if (title, subtitle) != self._titles:
-            self._titles = (title, subtitle)
-            box.border_title, box.border_subtitle = Content(title), Content(subtitle)
+        size = format_bytes(sum(row.size_bytes for row in rows))
+        for name, text in (("border_title", "Runs · " + " · ".join(parts)), ("border_subtitle", f"{order} · {size}")):
+            if getattr(box, name) != Content(text).markup:
+                setattr(box, name, Content(text))
 
     def _empty_text(self) -> Content:
         scanner, keymap = self.scanner, self.session.keymap
@@ -184,21 +175,16 @@ class RunsScreen(RunActions):
         before = self._texts.get(selector)
         if before is None or not content.is_same(before):
             self._texts[selector] = content
-            target = self.query_one(selector, Static)
-            width = max(1, target.content_size.width)
-            is_as_tall = before is not None and lines_of(before, width) == lines_of(content, width)
-            target.update(content, layout=not is_as_tall)
+            self.query_one(selector, Static).update(content)
 
     @on(DataTable.RowHighlighted)
     def cursor_moved(self) -> None:
         """Say more of the run under the cursor, and chart it while none is marked."""
-        row = self.current
+        row, overlay = self.current, self.query_one(Overlay)
         self._update("#runs-detail", self._detail(row) if row else Content())
-        if self._choose_charted():
-            if self._settling is not None:
-                self._settling.stop()
-            self._settling = self.set_timer(SETTLE_SECONDS, self._read_charted)
-        self.query_one(Overlay).refresh_data()
+        if overlay.choose(self._charted()):
+            self._read_charted()
+        overlay.refresh_data()
         footer = [self.check_action(action, ()) for action in NEEDS_A_RUN]
         if footer != self._footer:  # making the footer anew costs more than all the rest
             self._footer = footer
@@ -218,28 +204,44 @@ class RunsScreen(RunActions):
 
     # ── the chart ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _choose_charted(self) -> bool:
-        """Chart the marked runs, or the one under the cursor; return whether there is something to read first."""
+    def _charted(self) -> list[Charted]:
+        """Return the marked runs that have a color, or the one under the cursor while none is marked."""
         rows = {row.id: row for row in self.scanner.rows}
-        charted = [
-            Charted(rows[run].folder, slot, self.marks.letter(run), self._label(rows[run]))
-            for run, slot in self.marks.charted()
-            if run in rows
-        ]
+        slots = sorted((slot, run) for run, slot in self.marks.items() if slot < RUN_ROLES)
+        charted = [Charted(rows[run].folder, slot, self.letter(run), self.name_of(rows[run])) for slot, run in slots]
         if not charted and self.current is not None:
-            charted = [Charted(self.current.folder, 0, "", self._label(self.current))]
-        return self.query_one(Overlay).choose(charted)
-
-    def _label(self, row: RunRow) -> str:
-        name = next((column for column in self.view.every_column if column.key == "name"), None)
-        return name.text_of(row) if name and row.settings else row.own_name
+            charted = [Charted(self.current.folder, 0, "", self.name_of(self.current))]
+        return charted
 
     @work(group="overlay")  # not exclusive: what a thread has read must be applied
     async def _read_charted(self) -> None:
+        """Read the charted runs once the cursor rests."""
+        overlay, charted = self.query_one(Overlay), self._charted()
+        await asyncio.sleep(SETTLE_SECONDS)
+        if self._is_ready and charted == self._charted():
+            await overlay.read_data()
+            if self._is_ready:
+                overlay.refresh_data()
+
+    @work
+    async def action_metric(self) -> None:
         overlay = self.query_one(Overlay)
-        await overlay.read_data()
-        if self._is_ready:
+        items = [Item(metric.label, metric.unit, key) for key, metric in COMPARABLE.items()]
+        chosen = await self.ask(Picker("Metric of the overlay", items, current=overlay.metric))
+        if chosen is not None:
+            self.session.preferences.metric = str(chosen)
             overlay.refresh_data()
+
+    def action_log_scale(self) -> None:
+        self.session.preferences.log_y = not self.session.preferences.log_y
+        self.query_one(Overlay).refresh_data()
+
+    def action_x_axis(self) -> None:
+        view, axes = self.session.preferences, list(X_TITLES)
+        view.x_axis = axes[(axes.index(view.x_axis) + 1) % len(axes)]
+        self.query_one(Overlay).show_all()
+
+    # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:
@@ -251,8 +253,6 @@ class RunsScreen(RunActions):
                 found[key] = active._replace(binding=replace(active.binding, show=False))
         return found
 
-    # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action not in NEEDS_A_RUN:
             return True
@@ -261,10 +261,8 @@ class RunsScreen(RunActions):
             return False
         if action == "resume":
             return None if row.is_live or row.state == "unreadable" else True
-        if action == "rename":
-            return None if row.is_live else True
         if action == "diff":
-            return None if len(self.marks) < 2 and (not len(self.marks) or row.id in self.marks) else True
+            return True if len({*self.marks, row.id}) > 1 else None
         return True
 
     @on(DataTable.RowSelected)
@@ -274,7 +272,7 @@ class RunsScreen(RunActions):
 
     @on(DataTable.HeaderSelected)
     def _header_pressed(self, event: DataTable.HeaderSelected) -> None:
-        if event.column_key.value in {column.key for column in self.view.every_column}:
+        if event.column_key.value != MARK.key:
             self.table.sort_by(str(event.column_key.value))
             self._sort_changed()
 
@@ -294,54 +292,41 @@ class RunsScreen(RunActions):
     def action_mark(self) -> None:
         """Mark the run under the cursor, or take the mark away, and go on to the next."""
         if self.current is not None:
-            self.marks.toggle(self.current.id)
-            self.run_list.action_cursor_down()
+            if self.marks.pop(self.current.id, None) is None:
+                self.mark([self.current.id])
+            self._rows.action_cursor_down()
             self.refresh_data()
 
     def action_mark_all(self) -> None:
-        listed = [row.id for row in self.view.rows]
-        is_all = all(run in self.marks for run in listed)
-        (self.marks.remove if is_all else self.marks.add)(*listed)
-        if not is_all and len(self.marks) > RUN_ROLES:
-            self.notify(f"{len(self.marks)} runs are marked; the chart shows {RUN_ROLES} of them")
+        if len(self.marked) == len(self.view.rows):
+            self.marks.clear()
+        else:
+            self.mark(row.id for row in self.view.rows)
+            if len(self.marks) > RUN_ROLES:
+                self.notify(f"{len(self.marks)} runs are marked; the chart shows {RUN_ROLES} of them")
         self.refresh_data()
 
-    @work(group="dialog", exclusive=True)
+    @work
     async def action_filter(self) -> None:
-        if not self.is_in_front:
-            return
         before = self.table.filter
-        hint = "words of name, state, tags and note; comparisons such as lr=1e-3 or val<1.5 · esc puts it back"
+        hint = "words of name, state, settings, tags and note · esc puts it back"
         prompt = Prompt("Filter runs", value=before, hint=hint, on_change=self._filter)
-        entered = await self.app.push_screen_wait(prompt)
+        entered = await self.ask(prompt)
         self._filter(before if entered is None else entered)
 
     def _filter(self, text: str) -> None:
-        """Show what fits `text`; with many runs once the typing rests, since each change fills the table anew."""
-        if text == self.table.filter:
-            return
         self.table.filter = text
-        if self._typing is not None:
-            self._typing.stop()
-        if len(self.scanner.rows) > MANY:
-            self._typing = self.set_timer(SETTLE_SECONDS, self.refresh_data)
-        else:
-            self.refresh_data()
+        self.refresh_data()
 
     def action_back(self) -> None:
         """Show every run again; then forget the marks; then go to the dashboard."""
         if self.table.filter:
             self._filter("")
-        elif len(self.marks):
-            self.marks.remove(*self.marks)
+        elif self.marks:
+            self.marks.clear()
             self.refresh_data()
         else:
             self.post_message(ShowScreen(keys.DASHBOARD))
 
     def text_to_copy(self) -> str:
-        return to_tsv(self.view) if self.view.rows else ""
-
-
-def lines_of(content: Content, width: int) -> int:
-    """Return about how many lines a text takes."""
-    return -(-width_of(content.plain) // width)
+        return self.view.tsv if self.view.rows else ""

@@ -121,7 +121,7 @@ class TalkScreen(TalkCheckpoints):
             self.writer.stop()
             self.refresh_view()
         elif time.monotonic() - self._ended_at < ESCAPE_SECONDS:
-            pass
+            return
         elif self.continuations.is_choosing:
             self._keep_focused()
         else:
@@ -148,9 +148,8 @@ class TalkScreen(TalkCheckpoints):
         """Bring titles, hints and the panel's lower half up to date."""
         if not self.is_mounted:
             return
-        current, writer = self.choice.current, self.writer
-        self.continuations.show_titles((current, self.second), self._written if self.is_busy else ())
-        set_title(self.chat.transcript, current)
+        current, writer = self.current, self.writer
+        self._show_titles()
         self.continuations.text_area.set_hint(
             "Type a beginning and press enter. From nothing, the model begins a text of its own."
             if current
@@ -160,14 +159,30 @@ class TalkScreen(TalkCheckpoints):
         hint = self.query_one("#talk-hint", Static)
         if (text := one_line(self._hint())) != str(hint.content):
             hint.update(text, layout=False)
-        is_saving = self.choice.is_awaited or self.session.commands.waiting("checkpoint")
         self.panel.show_status(
             (f"● {writer.state}" if writer.is_writing else f"○ {writer.state or 'ready'}", "$text-success"),
             (writer.speed, ""),
             (writer.model, "$foreground 60%"),
-            ("saving a checkpoint…" if is_saving else "", "$text-warning"),
+            ("saving a checkpoint…" if self.is_saving else "", "$text-warning"),
             (self._gpu_note, "$text-warning"),
         )
+
+    def _show_titles(self) -> None:
+        """Say in each border what writes there, and how far it is."""
+        columns, written = self.continuations.columns, self._written
+        side = "A · " if self.second else ""
+        set_title(self.chat.transcript, self.current)
+        if not self.is_busy or len(columns) != len(written) or len(columns) == 1:
+            other = f"B · {self.second.title(columns[0].outer_size.width - 10)}" if self.second else ""
+            set_title(columns[0], self.current, side=side, subtitle=other)
+            return
+        sides = 2 if self.second else 1
+        for index, (column, continuation) in enumerate(zip(columns, written, strict=True)):
+            state = continuation.state
+            if len(written) > sides:
+                state = f"completion {index // sides + 1}/{len(written) // sides} · {state}"
+            letter = f"{'AB'[index % sides]} · " if self.second else ""
+            set_title(column, continuation.checkpoint, side=letter, subtitle=state)
 
     def _hint(self) -> str:
         held = self.continuations.held
@@ -188,7 +203,9 @@ class TalkScreen(TalkCheckpoints):
         self.post_message(CopyText(self.text_to_copy()))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if self.writer.is_writing and action in ("retry", "undo", "clear", "turns", "checkpoint", "side_by_side"):
+        if self.is_busy and action == "side_by_side":
+            return None
+        if self.writer.is_writing and action in ("retry", "undo", "clear", "turns", "checkpoint"):
             return None
         return None if action == "side_by_side" and self.is_chat else True
 
@@ -204,27 +221,27 @@ class TalkScreen(TalkCheckpoints):
 
     def _continue(self, *, is_retry: bool = False) -> None:
         """Let the model go on, with each checkpoint and as many times as the settings say; once in a chat."""
-        if (first := self.choice.current) is None:
+        if (first := self.current) is None:
             self.notify(self.no_checkpoint(), severity="warning")
             return
         talk = self.session.preferences.talk
-        sides = [first, self.second] if self.second and not self.is_chat else [first]
-        seeds = range(talk.seed, talk.seed + (1 if self.is_chat else min(talk.completions, MAX_COMPLETIONS)))
-        prompt = (
-            self.chat.begin(sends=not is_retry) if self.is_chat else self.continuations.begin(len(sides) * len(seeds))
-        )
-        if prompt or not self.is_chat:
-            self._written = [Continuation(side, prompt, seed) for seed in seeds for side in sides]
-            self._write()
+        if self.is_chat:
+            if prompt := self.chat.begin(sends=not is_retry):
+                self._write([Continuation(first, prompt, talk.seed)])
+            return
+        sides = [first, self.second] if self.second else [first]
+        seeds = range(talk.seed, talk.seed + min(talk.completions, MAX_COMPLETIONS))
+        prompt = self.continuations.begin(len(sides) * len(seeds))
+        self._write([Continuation(side, prompt, seed) for seed in seeds for side in sides])
 
     @work(group="write", exclusive=True)
-    async def _write(self) -> None:
-        self.writer.is_writing = True
+    async def _write(self, continuations: list[Continuation]) -> None:
+        self._written, self.writer.is_writing = continuations, True
         self._flush_timer.resume()
         self._show_change()
         try:
             device = await self._choose_device()
-            await self.writer.write(self._written, self.session.preferences.talk, device=device)
+            await self.writer.write(continuations, self.session.preferences.talk, device=device)
         except UserError as error:
             self.notify(str(error), severity="error")
         finally:
@@ -252,12 +269,8 @@ class TalkScreen(TalkCheckpoints):
 
     def _keep_focused(self) -> None:
         self.continuations.keep(self.continuations.focused)
-        self._show_change()
 
     @on(SharedTextArea.Held)
-    def _show_held(self) -> None:
-        self.refresh_view()
-
     @on(Continuations.Kept)
     def _show_change(self) -> None:
         self.refresh_view()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer
 
 from tui_gpt.workbench import keys
 from tui_gpt.workbench.state.session import Session
 from tui_gpt.workbench.terminal.current_size import CurrentSize
 from tui_gpt.workbench.widgets.header_bar import HeaderBar
+
+T = TypeVar("T")
 
 
 class WorkScreen(CurrentSize, Screen[None]):
@@ -30,6 +32,13 @@ class WorkScreen(CurrentSize, Screen[None]):
     def is_in_front(self) -> bool:
         """Return whether keys go to this screen. Textual's `is_current` is also true below a dialog."""
         return self.app.screen_stack[-1:] == [self]  # there is none while the app ends
+
+    async def ask(self, dialog: ModalScreen[T]) -> T | None:
+        """Show `dialog` and return its answer; None where another one is in front already."""
+        if not self.is_in_front:
+            return None
+        answer: T = await self.app.push_screen_wait(dialog)
+        return answer
 
     def compose(self) -> ComposeResult:
         yield HeaderBar(self.session, self.NAME)

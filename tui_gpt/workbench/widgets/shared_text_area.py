@@ -1,4 +1,4 @@
-"""A text area in which a user and a model write together; each character remembers who wrote it.
+"""A text area in which a user and a model write together, and which knows what the model wrote.
 
 While the model writes the text is locked: what is typed or pasted meanwhile is held, shown by the screen, and inserted
 at the cursor by `unlock_text()`, so that no key is lost and none comes between the model's words.
@@ -6,55 +6,50 @@ at the cursor by `unlock_text()`, so that no key is lost and none comes between 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import accumulate
 
-from rich.text import Text
 from textual import events
 from textual.content import Content
 from textual.keys import key_to_character
 from textual.message import Message
 from textual.widgets import TextArea
-from textual.widgets.text_area import Edit, EditResult, Location
+from textual.widgets.text_area import Edit, EditResult
 
 from tui_gpt.workbench.drawing.sanitizing import clean
-from tui_gpt.workbench.state.talk.shared_text import USER, Authors, Marks, marks_of
+from tui_gpt.workbench.state.talk.shared_text import USER, Spans, edit_spans
+from tui_gpt.workbench.widgets.offset_text_area import OffsetTextArea
 
 
 @dataclass
 class _AuthoredEdit(Edit):
-    """An edit that keeps the authors in step, also when it is undone and done again."""
+    """An edit that keeps the spans in step, also when it is undone and done again."""
 
     author: int = USER
-    _replaced: Marks[int] = field(init=False, default_factory=lambda: marks_of(USER, 0))
+    _before: Spans = field(init=False, default=())
 
     def do(self, text_area: TextArea, record_selection: bool = True) -> EditResult:
         assert isinstance(text_area, SharedTextArea)
+        self._before = text_area.spans
         start, end = text_area.offset_of(self.top), text_area.offset_of(self.bottom)
-        self._replaced = text_area.authors.replace(start, end, marks_of(self.author, len(self.text)))
-        text_area.forget_lines()
+        text_area.set_spans(edit_spans(self._before, start, end, len(self.text), self.author))
         return super().do(text_area, record_selection)
 
     def undo(self, text_area: TextArea) -> EditResult:
         assert isinstance(text_area, SharedTextArea)
-        start = text_area.offset_of(self.top)
-        text_area.authors.replace(start, start + len(self.text), self._replaced)
-        text_area.forget_lines()
+        text_area.set_spans(self._before)
         return super().undo(text_area)
 
 
-class SharedTextArea(TextArea):
+class SharedTextArea(OffsetTextArea):
     """A text with authors. `bound_keys` are left to the screen, whatever a text area would do with them."""
 
     DEFAULT_CSS = """
-    SharedTextArea { background: $background; padding: 0 1; }
-    SharedTextArea .shared-text-area--user { text-style: bold; }
-    SharedTextArea .shared-text-area--model { color: $accent; }
+    SharedTextArea { background: $background; padding: 0 1; min-height: 4; text-style: bold; }
+    SharedTextArea .shared-text-area--model { color: $accent; text-style: not bold; }
     SharedTextArea.-read-only .text-area--cursor { text-style: reverse; background: $background; color: $foreground; }
     """
-    COMPONENT_CLASSES = {"shared-text-area--user", "shared-text-area--model"}
+    COMPONENT_CLASSES = {"shared-text-area--model"}
 
     @dataclass
     class Held(Message):
@@ -65,16 +60,10 @@ class SharedTextArea(TextArea):
     def __init__(
         self, *, bound_keys: Iterable[str] = (), id: str | None = None, classes: str = "", locked: bool = False
     ) -> None:
-        super().__init__(
-            id=id, classes=classes, soft_wrap=True, compact=True, highlight_cursor_line=False, read_only=locked
-        )
-        self.cursor_blink = False
-        self.match_cursor_bracket = False
-        self.authors = Authors()
+        super().__init__(id=id, classes=classes, read_only=locked)
+        self.spans: Spans = ()
         self.held = ""
         self._author = USER
-        self._line_starts: list[int] | None = None
-        self._line_spans: tuple[int, list[tuple[int, int, int]]] = (-1, [])  # of the line drawn last
         # A letter stays text whatever it is bound to; of the other keys the screen's win over the text area's.
         self._bound = {key for key in bound_keys if not (key_to_character(key) or "\0").isprintable()}
         for key in self._bound:
@@ -93,31 +82,35 @@ class SharedTextArea(TextArea):
         if follows:
             self.move_cursor(self.document.end)
 
+    @property
+    def last_generation(self) -> int:
+        """The newest generation of which something is left; 0 when there is none."""
+        return max((who for _, _, who in self.spans), default=USER)
+
+    def spans_of(self, author: int) -> list[tuple[int, int]]:
+        """Return (start, end) of each stretch by a generation."""
+        return [(start, end) for start, end, who in self.spans if who == author]
+
     def written_by(self, author: int) -> str:
-        """Return what is left of an author's words."""
+        """Return what is left of a generation's words."""
         text = self.text
-        return "".join(text[start:end] for start, end in self.authors.spans_of(author))
+        return "".join(text[start:end] for start, end in self.spans_of(author))
 
     def take_out(self, author: int) -> None:
-        """Delete what is left of an author's words."""
-        for start, end in reversed(self.authors.spans_of(author)):
-            self.delete(self._location_of(start), self._location_of(end))
+        """Delete what is left of a generation's words."""
+        for start, end in reversed(self.spans_of(author)):
+            self.delete(self.location_of(start), self.location_of(end))
 
-    def load(self, text: str, authors: Authors) -> None:
+    def load(self, text: str, spans: Spans) -> None:
         """Show a copy of another text, with the cursor at its end."""
         self.load_text(text)
-        self.authors = Authors(authors.marks)
-        self.forget_lines()
+        self.set_spans(spans)
         self.move_cursor(self.document.end)
 
-    def lock_text(self) -> None:
-        """Hold what is typed from now on."""
-        self.read_only = True
-
     def unlock_text(self, held: str = "") -> None:
-        """Let the user write again; what was held, here and in `held`, is inserted at the cursor."""
+        """Let the user write again; `held` is inserted at the cursor."""
         self.read_only = False
-        self.type(held + self.take_held())
+        self.type(held)
 
     def take_held(self) -> str:
         """Return what is held, and hold it no longer."""
@@ -131,6 +124,11 @@ class SharedTextArea(TextArea):
             self.post_message(self.Held(self))
         elif text:
             self.replace(text, *self.selection, maintain_selection_offset=False)
+
+    def set_hint(self, text: str) -> None:
+        """Show what can be done here while the text is empty."""
+        if self.placeholder != (hint := Content(clean(text))):
+            self.placeholder = hint
 
     # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,7 +159,7 @@ class SharedTextArea(TextArea):
         if not self.read_only:
             super().action_redo()
 
-    # ── authors ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── spans ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def edit(self, edit: Edit) -> EditResult:
         return super().edit(
@@ -170,40 +168,12 @@ class SharedTextArea(TextArea):
 
     def load_text(self, text: str) -> None:
         super().load_text(text)
-        self.authors = Authors(marks_of(USER, len(self.text)))
+        self.set_spans(())
+
+    def set_spans(self, spans: Spans) -> None:
+        """Say anew who wrote what, and that the text is another one; every edit does."""
+        self.spans = spans
         self.forget_lines()
 
-    def forget_lines(self) -> None:
-        """Find anew where each line begins and who wrote what of it; every edit calls this."""
-        self._line_starts = None
-        self._line_spans = (-1, [])
-
-    def offset_of(self, location: Location) -> int:
-        """Return how many characters stand before a location."""
-        row, column = location
-        return min(self._starts()[min(row, self.document.line_count)] + column, len(self.authors.marks))
-
-    def _starts(self) -> list[int]:
-        if self._line_starts is None:
-            self._line_starts = [0, *accumulate(len(line) + 1 for line in self.document.lines)]
-        return self._line_starts
-
-    def _location_of(self, offset: int) -> Location:
-        starts = self._starts()
-        row = bisect_right(starts, offset, hi=len(starts) - 1) - 1
-        return row, offset - starts[row]
-
-    def get_line(self, line_index: int) -> Text:
-        line = super().get_line(line_index)
-        user, model = (self.get_component_rich_style(f"shared-text-area--{who}") for who in ("user", "model"))
-        if self._line_spans[0] != line_index:  # a line that is wrapped is asked for once for each row of it
-            start = self.offset_of((line_index, 0))
-            self._line_spans = line_index, self.authors.spans(start, start + len(line))
-        for first, last, author in self._line_spans[1]:
-            line.stylize(user if author == USER else model, first, last)
-        return line
-
-    def set_hint(self, text: str) -> None:
-        """Show what can be done here while the text is empty."""
-        if self.placeholder != (hint := Content(clean(text))):
-            self.placeholder = hint
+    def styles_between(self, start: int, end: int) -> Iterable[tuple[int, int, str]]:
+        return ((a, b, "shared-text-area--model") for a, b, _ in self.spans if a < end and b > start)

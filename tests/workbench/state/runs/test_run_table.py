@@ -11,16 +11,12 @@ import pytest
 
 from tests.workbench.fake_run import FakeRun, finished, running
 from tui_gpt.errors import RunError
-from tui_gpt.workbench.drawing.formatting import width_of
 from tui_gpt.workbench.state.metric_series import MetricSeries, MetricsReader
 from tui_gpt.workbench.state.runs import run_scan
 from tui_gpt.workbench.state.runs.last_loss import last_loss
-from tui_gpt.workbench.state.runs.run_columns import differing_settings, format_setting, run_name
 from tui_gpt.workbench.state.runs.run_export import export, export_path
-from tui_gpt.workbench.state.runs.run_filter import parse_number
-from tui_gpt.workbench.state.runs.run_marks import Marks
 from tui_gpt.workbench.state.runs.run_scan import RunRow, RunScanner, parse_tags
-from tui_gpt.workbench.state.runs.run_table import RunTable, View, natural_key, to_tsv
+from tui_gpt.workbench.state.runs.run_table import RunTable, View, differing_settings, format_setting, run_name
 
 
 @pytest.fixture
@@ -50,7 +46,7 @@ def scanned(runs: Path) -> list[RunRow]:
 
 
 def cells(view: View, key: str) -> list[str]:
-    column = next(column for column in view.every_column if column.key == key)
+    column = next(column for column in view.columns if column.key == key)
     return [column.text_of(row) for row in view.rows]
 
 
@@ -98,7 +94,7 @@ def test_a_loss_that_is_no_number_is_said(runs: Path) -> None:
     run.train(1, loss=float("nan"))
     run.set_status("failed")
     table = RunTable()
-    assert cells(table.view(scanned(runs), 200), "loss") == ["nan"]
+    assert cells(table.view(scanned(runs)), "loss") == ["nan"]
 
 
 def test_rewound_losses_do_not_count(runs: Path) -> None:
@@ -118,8 +114,8 @@ def test_only_what_changed_is_read_again(runs: Path, monkeypatch: pytest.MonkeyP
         pass
     before = scanner.rows
     read: list[str] = []
-    real = run_scan._read_row
-    monkeypatch.setattr(run_scan, "_read_row", lambda folder: read.append(folder.id) or real(folder))
+    real = run_scan.last_loss
+    monkeypatch.setattr(run_scan, "last_loss", lambda path: read.append(path.parent.name) or real(path))
     assert not scanner.scan()
     assert scanner.rows == before and all(one is two for one, two in zip(scanner.rows, before, strict=True))
     other.set_status("finished", message="again")
@@ -138,13 +134,12 @@ def test_a_run_that_dies_is_seen_without_a_changed_file(runs: Path) -> None:
     assert scanner.rows[0].state == "crashed" and not scanner.rows[0].is_live
 
 
-def test_reading_many_runs_stops_when_its_time_is_up(runs: Path) -> None:
+def test_reading_many_runs_stops_when_its_time_is_up_and_goes_on_with_the_next(runs: Path) -> None:
     sweep(runs)
     scanner = RunScanner(runs)
-    assert scanner.scan(0.0)
-    assert len(scanner.rows) == 3 and not any(row.is_complete for row in scanner.rows)
-    assert not scanner.scan(10.0)
-    assert all(row.is_complete for row in scanner.rows)
+    assert scanner.scan(0.0) and [row.started for row in scanner.rows] == ["11-03 10:00"]
+    assert scanner.scan(0.0) and len(scanner.rows) == 2
+    assert not scanner.scan(10.0) and len(scanner.rows) == 3
 
 
 def damage_status(run: FakeRun) -> None:
@@ -197,7 +192,7 @@ def test_a_damaged_run_is_a_row_that_says_so(runs: Path, harm, says: str) -> Non
     row, good = scanned(runs)
     assert good.state == "finished" and not good.problem
     assert row.state == "unreadable" and says in row.problem and says in row.cause
-    view = RunTable().view([row, good], 120)
+    view = RunTable().view([row, good])
     assert [found.id for found in view.rows] == [row.id, good.id]
 
 
@@ -258,7 +253,7 @@ def test_settings_that_differ_make_columns_and_names(runs: Path) -> None:
     sweep(runs)
     rows = scanned(runs)
     assert differing_settings(rows) == ["model.n_embd", "optimizer.learning_rate"]
-    view = RunTable().view(rows, 200)
+    view = RunTable().view(rows)
     assert cells(view, "name") == ["w128·lr1e-3", "w96·lr1e-3", "w64·lr1e-2"]
     assert cells(view, "optimizer.learning_rate") == ["1e-3", "1e-3", "1e-2"]
 
@@ -286,30 +281,16 @@ def test_settings_are_short_and_whole(value: object, text: str) -> None:
     assert format_setting(value) == text
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 160, 200, 300])
-def test_columns_fit_and_numbers_are_never_cut(runs: Path, width: int) -> None:
+def test_the_columns_that_say_most_come_first(runs: Path) -> None:
     sweep(runs)
-    view = RunTable().view(scanned(runs), width)
-    keys = [column.key for column, _ in view.columns]
-    assert keys[:2] == ["state", "name"]
-    if width >= 80:
-        assert sum(wide + 2 for _, wide in view.columns) + 5 <= width
-        assert {"best_val", "loss", "step"} <= set(keys)
-    for column, wide in view.columns:
-        for row in view.rows:
-            assert not column.is_number or width_of(column.text_of(row)) <= wide
-
-
-def test_wider_screens_show_more(runs: Path) -> None:
-    sweep(runs)
-    rows = scanned(runs)
-    counts = [len(RunTable().view(rows, width).columns) for width in (60, 80, 120, 200)]
-    assert counts == sorted(counts) and counts[0] < counts[-1]
+    keys = [column.key for column in RunTable().view(scanned(runs)).columns]
+    assert keys[:6] == ["state", "name", "best_val", "loss", "step", "rate"]
+    assert keys.index("model.n_embd") < keys.index("optimizer.learning_rate") < keys.index("run")
 
 
 def test_columns_without_values_are_left_out(runs: Path) -> None:
     sweep(runs)
-    assert not {"tags", "note"} & {column.key for column in RunTable().view(scanned(runs), 300).every_column}
+    assert not {"tags", "note"} & {column.key for column in RunTable().view(scanned(runs)).columns}
 
 
 # ── order and filter ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -318,7 +299,7 @@ def test_columns_without_values_are_left_out(runs: Path) -> None:
 def test_live_runs_stand_on_top_then_the_newest(runs: Path) -> None:
     sweep(runs)
     running(runs, name="20260101-000000-live", steps=5)
-    ids = [row.id for row in RunTable().view(scanned(runs), 120).rows]
+    ids = [row.id for row in RunTable().view(scanned(runs)).rows]
     assert ids == ["20260101-000000-live", "20261103-100000-sweep", "20261102-100000-sweep", "20261101-100000-sweep"]
 
 
@@ -327,52 +308,53 @@ def test_rows_sort_both_ways_and_unknown_values_stay_last(runs: Path) -> None:
     FakeRun(runs, "20261105-100000-empty")
     rows, table = scanned(runs), RunTable()
     table.sort_by("best_val")
-    view = table.view(rows, 120)
+    view = table.view(rows)
     assert cells(view, "best_val") == ["1.500", "2.000", "2.500", ""]
-    assert [table.title(column) for column, _ in view.columns if column.key == "best_val"] == ["▲val"]
+    assert [table.title(column) for column in view.columns if column.key == "best_val"] == ["val ▲"]
     table.sort_by("best_val")
-    view = table.view(rows, 120)
+    view = table.view(rows)
     assert cells(view, "best_val") == ["2.500", "2.000", "1.500", ""]
-    assert [table.title(column) for column, _ in view.columns if column.key == "best_val"] == ["▼val"]
+    assert [table.title(column) for column in view.columns if column.key == "best_val"] == ["val ▼"]
 
 
 def test_rows_sort_by_a_setting(runs: Path) -> None:
     sweep(runs)
     table = RunTable()
     table.sort_by("model.n_embd")
-    assert cells(table.view(scanned(runs), 120), "model.n_embd") == ["64", "96", "128"]
+    assert cells(table.view(scanned(runs)), "model.n_embd") == ["64", "96", "128"]
 
 
 def test_a_sort_column_that_is_gone_changes_nothing(runs: Path) -> None:
     sweep(runs)
     table = RunTable()
     table.sort_key = "bananas"
-    assert len(table.view(scanned(runs), 120).rows) == 3
+    assert len(table.view(scanned(runs)).rows) == 3
 
 
 def test_sorting_by_the_next_column_comes_round(runs: Path) -> None:
     sweep(runs)
     rows, table = scanned(runs), RunTable()
-    columns = table.view(rows, 80).columns
+    columns = table.view(rows).columns
     seen = []
     for _ in range(len(columns) + 1):
         table.next_sort(columns)
         seen.append(table.sort_key)
-    assert seen == [column.key for column, _ in columns] + [""]
+    assert seen == [column.key for column in columns] + [""]
 
 
-def test_names_sort_as_people_count() -> None:
-    assert sorted(["L10", "L2", "l1"], key=natural_key) == ["l1", "L2", "L10"]
+def test_names_sort_as_people_count(runs: Path) -> None:
+    for number in (10, 2, 1):
+        finished(runs, f"2026110{number % 9}-100000-L{number}", steps=5)
+    table = RunTable(sort_key="run")
+    assert cells(table.view(scanned(runs)), "run") == ["L1", "L2", "L10"]
 
 
 @pytest.mark.parametrize(
     ("text", "widths"),
     [
-        ("", [128, 96, 64]), ("lr=1e-3", [128, 96]), ("lr=0.001 w=96", [96]), ("w>64 w<128", [96]),
-        ("n_embd>=96", [128, 96]), ("val<2", [128]), ("step=10", [64]), ("w128", [128]),
-        ("FINISHED sweep", [128, 96, 64]), ("keep", [96]),
-        ("“big”", [64]), ("20261102", [96]), ("failed", []), ("lr=", [128, 96, 64]), ("state=finished", []),
-        ("params>1M", [128, 96, 64]), ("preset=pico", [128, 96, 64]), ("nonsense=1", []), ("lr!=1e-2", [128, 96]),
+        ("", [128, 96, 64]), ("lr1e-3", [128, 96]), ("1e-3 96", [96]), ("w128", [128]),
+        ("FINISHED sweep", [128, 96, 64]),
+        ("keep", [96]), ("“big”", [64]), ("20261102", [96]), ("failed", []), ("lr", [128, 96, 64]), ("nonsense=1", []),
     ],
 )  # fmt: skip
 def test_words_filter_names_states_tags_notes_and_settings(runs: Path, text: str, widths: list[int]) -> None:
@@ -381,43 +363,20 @@ def test_words_filter_names_states_tags_notes_and_settings(runs: Path, text: str
     (runs / "20261101-100000-sweep" / "note.txt").write_text("the “big” one")
     table = RunTable()
     table.filter = text
-    assert [row.settings["model.n_embd"] for row in table.view(scanned(runs), 120).rows] == widths
-
-
-@pytest.mark.parametrize(
-    ("text", "number"), [("1e-3", 1e-3), ("12k", 12000), ("1.5M", 1.5e6), ("k", None), ("x", None)]
-)
-def test_numbers_may_have_units(text: str, number: float | None) -> None:
-    assert parse_number(text) == number
+    assert [row.settings["model.n_embd"] for row in table.view(scanned(runs)).rows] == widths
 
 
 def test_an_unchanged_view_is_the_same_object(runs: Path) -> None:
     sweep(runs)
     rows, table = scanned(runs), RunTable()
-    assert table.view(rows, 120) is table.view(list(rows), 120)
-    assert table.view(rows, 121) is not table.view(rows, 120)
+    assert table.view(rows) is table.view(list(rows))
+    assert table.view(rows[1:]) is not table.view(rows)
 
 
 def test_text_from_outside_is_made_safe(runs: Path) -> None:
     sweep(runs)
     (runs / "20261101-100000-sweep" / "note.txt").write_text("[red]bad\x1b[2J\nnext")
-    assert cells(RunTable().view(scanned(runs), 200), "note")[-1] == "[red]bad\ufffd[2J¶next"
-
-
-# ── marks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_mark_keeps_its_slot_for_as_long_as_it_stands() -> None:
-    marks = Marks(2)
-    for run in ("one", "two", "three"):
-        marks.toggle(run)
-    assert marks.charted() == [("one", 0), ("two", 1)] and marks.letter("three") == ""
-    marks.toggle("one")  # the others keep theirs; the one that waited gets the free slot
-    assert marks.charted() == [("three", 0), ("two", 1)] and marks.letter("two") == "b"
-    marks.rename("two", "new")
-    assert marks.slot("new") == 1
-    marks.keep(["new"])
-    assert list(marks) == ["new"] and marks.slot("new") == 1
+    assert cells(RunTable().view(scanned(runs)), "note")[-1] == "[red]bad\ufffd[2J¶next"
 
 
 # ── export ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -426,19 +385,19 @@ def test_a_mark_keeps_its_slot_for_as_long_as_it_stands() -> None:
 def test_json_holds_table_and_curves(runs: Path, tmp_path: Path) -> None:
     sweep(runs)
     rows = scanned(runs)
-    view = RunTable().view(rows, 80)
+    view = RunTable().view(rows)
     (path,) = export(tmp_path / "out" / "runs.json", view, [rows[0].folder])
     content = json.loads(path.read_text())
     assert [item["id"] for item in content["runs"]] == [row.id for row in rows]
     assert content["runs"][0]["model.n_embd"] == 128 and content["runs"][0]["best_val"] == 1.5
     curve = content["curves"][rows[0].id]
-    assert len(curve["metrics"]) == 30 and curve["evals"][0]["val_loss"] == 1.5
+    assert len(curve) == 30 and curve[-1]["val_loss"] == 1.5 and curve[-1]["loss"] and "val_loss" not in curve[0]
 
 
 def test_csv_holds_the_table_and_in_a_second_file_the_curves(runs: Path, tmp_path: Path) -> None:
     sweep(runs)
     rows = scanned(runs)
-    files = export(tmp_path / "runs.csv", RunTable().view(rows, 80), [row.folder for row in rows[:2]])
+    files = export(tmp_path / "runs.csv", RunTable().view(rows), [row.folder for row in rows[:2]])
     assert [file.name for file in files] == ["runs.csv", "runs-curves.csv"]
     table = list(csv.DictReader(files[0].open()))
     assert len(table) == 3 and table[0]["optimizer.learning_rate"] == "0.001"
@@ -450,7 +409,7 @@ def test_an_export_that_cannot_be_written_says_where(runs: Path, tmp_path: Path)
     sweep(runs)
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be exported"):
-        export(tmp_path / "file" / "runs.csv", RunTable().view(scanned(runs), 80), [])
+        export(tmp_path / "file" / "runs.csv", RunTable().view(scanned(runs)), [])
 
 
 @pytest.mark.parametrize("text", ["", "runs", "runs.xlsx", "~nobody-of-that-name/runs.csv"])
@@ -461,6 +420,6 @@ def test_a_name_that_cannot_be_exported_to_is_refused(text: str, tmp_path: Path)
 
 def test_copied_text_is_tab_separated(runs: Path) -> None:
     sweep(runs)
-    lines = to_tsv(RunTable().view(scanned(runs), 80)).split("\n")
+    lines = RunTable().view(scanned(runs)).tsv.split("\n")
     assert len(lines) == 4 and lines[0].startswith("id\tstate\tname") and "w96·lr1e-3" in lines[2].split("\t")
     assert len({line.count("\t") for line in lines}) == 1

@@ -1,5 +1,7 @@
 """Who wrote what, and where a turn of a chat ends."""
 
+from itertools import groupby
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,36 +10,25 @@ from tui_gpt.workbench.state.talk.shared_text import (
     MODEL_NAME,
     USER,
     USER_NAME,
-    Authors,
     ChatHistory,
     Turn,
+    edit_spans,
     end_turn,
-    marks_of,
 )
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(0, 5), st.integers(0, 3))))
-def test_spans_cover_the_text_after_any_edits_which_can_all_be_undone(edits):
-    authors, length, done = Authors(), 0, []
+def test_spans_say_the_author_of_each_character_after_any_edits(edits):
+    spans, authors = (), []  # authors: one for each character
     for start, end, size, author in edits:
-        start, end = sorted((min(start, length), min(end, length)))
-        done.append((start, size, authors.replace(start, end, marks_of(author, size))))
-        length += size - (end - start)
-        assert len(authors.marks) == length
-        assert sum(last - first for first, last, _ in authors.spans(0, length)) == length
-    for start, size, replaced in reversed(done):
-        authors.replace(start, start + size, replaced)
-    assert not authors.marks
-
-
-def test_a_generation_knows_whether_it_is_whole():
-    authors = Authors([USER] * 3 + [1] * 4)
-    assert authors.last_generation == 1
-    assert authors.ends_with_whole(1)
-    authors.replace(5, 5, marks_of(USER, 1))
-    assert authors.spans_of(1) == [(3, 5), (6, 8)]
-    assert not authors.ends_with_whole(1)
-    assert Authors().last_generation == 0
+        start, end = sorted((min(start, len(authors)), min(end, len(authors))))
+        authors[start:end] = [author] * size
+        spans = edit_spans(spans, start, end, size, author)
+        said = [USER] * len(authors)
+        for first, last, who in spans:
+            said[first:last] = [who] * (last - first)
+        assert said == authors
+        assert len(spans) == sum(1 for who, _ in groupby(authors) if who != USER)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +48,7 @@ def test_an_answer_ends_where_the_users_turn_would_begin(raw, shown, is_over):
 
 
 def test_the_prompt_of_a_chat_makes_an_answer_likely():
-    history = ChatHistory([Turn(USER_NAME, "Hello"), Turn(MODEL_NAME, "Hi"), Turn(USER_NAME, "And?"), Turn(MODEL_NAME)])
+    history = ChatHistory([Turn(USER_NAME, "Hello"), Turn(MODEL_NAME, "Hi"), Turn(USER_NAME, "And?")])
     assert history.prompt == "You: Hello\n\nModel: Hi\n\nYou: And?\n\nModel:"
     assert history.take_back() == "And?"
     assert history.text == "You: Hello\n\nModel: Hi"

@@ -23,8 +23,7 @@ class Chat(Vertical):
 
     DEFAULT_CSS = """
     Chat #transcript { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
-    Chat #transcript Static { height: auto; margin-bottom: 1; }
-    Chat #chat-note { color: $text-muted; }
+    Chat #transcript Static { height: auto; }
     Chat #message { height: auto; min-height: 3; max-height: 8; }
     """
     BINDINGS = [
@@ -34,22 +33,13 @@ class Chat(Vertical):
 
     def __init__(self, bound_keys: Iterable[str], id: str) -> None:
         super().__init__(id=id)
-        self._history, self._bound_keys = ChatHistory(), [*bound_keys, "pageup", "pagedown"]
-        self._shown: list[tuple[str, str]] = []
-        self._lines: list[Static] = []  # one for each turn
+        self._history = ChatHistory()
+        self.message = SharedTextArea(bound_keys=[*bound_keys, "pageup", "pagedown"], id="message", classes="pane")
+        self.transcript = VerticalScroll(Static(NOTE, markup=False), id="transcript", classes="pane", can_focus=False)
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(id="transcript", classes="pane", can_focus=False):
-            yield Static(NOTE, id="chat-note", markup=False)
-        yield SharedTextArea(bound_keys=self._bound_keys, id="message", classes="pane")
-
-    @property
-    def message(self) -> SharedTextArea:
-        return self.query_one("#message", SharedTextArea)
-
-    @property
-    def transcript(self) -> VerticalScroll:
-        return self.query_one("#transcript", VerticalScroll)
+        yield self.transcript
+        yield self.message
 
     @property
     def text(self) -> str:
@@ -57,8 +47,6 @@ class Chat(Vertical):
 
     def focus_text(self) -> None:
         self.message.focus()
-
-    # ── one generation ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def begin(self, *, sends: bool = True) -> str:
         """Send the message, and return the prompt for its answer; empty when there is nothing to answer."""
@@ -72,13 +60,16 @@ class Chat(Vertical):
             return ""
         prompt = self._history.prompt
         turns.append(Turn(MODEL_NAME))
+        self._show_turns()
         return prompt
 
     def draw(self, continuations: Sequence[Continuation]) -> bool:
         """Add what came since the last call, and return whether the model begins to write the user's turn."""
         text = "".join(each.take_text() for each in continuations)
-        is_over = self._history.turns[-1].extend(text) if text else False
-        self.show_turns()
+        if not text:
+            return False
+        is_over = self._history.turns[-1].extend(text)
+        self._show_turns()
         return is_over
 
     def finish(self) -> None:
@@ -95,7 +86,7 @@ class Chat(Vertical):
     def undo(self) -> str:
         """Take out the last answer and the message before it, which can be written anew."""
         message = self._history.take_back()
-        self.show_turns()
+        self._show_turns()
         if message and not self.message.text:
             self.message.type(message)
         return "" if message else "nothing has been said yet"
@@ -103,31 +94,17 @@ class Chat(Vertical):
     def clear(self) -> str:
         """Begin a new chat; `undo` has nothing to take back in it."""
         self._history.turns.clear()
-        self.show_turns()
+        self._show_turns()
         return ""
 
-    def show_turns(self) -> None:
-        """Bring the transcript up to date; only turns that changed are drawn again."""
-        turns = [(turn.speaker, turn.text) for turn in self._history.turns]
-        if turns == self._shown:
-            return
-        transcript = self.transcript
-        follows = transcript.is_vertical_scroll_end or len(turns) != len(self._shown)
-        while len(self._lines) > len(turns):
-            self._lines.pop().remove()
-        for index, turn in enumerate(turns):
-            if index == len(self._lines):
-                self._lines.append(Static(self._drawn(*turn), markup=False))
-                transcript.mount(self._lines[-1])
-            elif index >= len(self._shown) or turn != self._shown[index]:
-                self._lines[index].update(self._drawn(*turn))
-        self._shown = turns
-        if follows:
-            transcript.scroll_end(animate=False)
-
-    def _drawn(self, speaker: str, text: str) -> Content:
-        color = "$text" if speaker == USER_NAME else "$accent"
-        return Content.assemble((f"{speaker}\n", f"{color} bold"), (clean(text) or "…", color))
+    def _show_turns(self) -> None:
+        follows, turns = self.transcript.is_vertical_scroll_end, [Content.styled(NOTE, "$text-muted")]
+        for turn in self._history.turns:
+            color = "$text" if turn.speaker == USER_NAME else "$accent"
+            turns.append(Content.assemble((f"{turn.speaker}\n", f"{color} bold"), (clean(turn.text) or "…", color)))
+        self.transcript.query_one(Static).update(Content("\n\n").join(turns))
+        if follows or not (self._history.turns and self._history.turns[-1].raw):
+            self.transcript.scroll_end(animate=False)
 
     def action_scroll(self, direction: str) -> None:
         getattr(self.transcript, f"scroll_page_{direction}")(animate=False)

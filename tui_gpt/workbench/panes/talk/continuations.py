@@ -24,13 +24,10 @@ class Continuations(Container):
     All are locked while the model writes, and from then on until one is kept. Typing keeps the one with the focus.
     """
 
-    DEFAULT_CSS = """
-    Continuations { layout: grid; }
-    Continuations SharedTextArea { min-height: 4; }
-    """
+    DEFAULT_CSS = "Continuations { layout: grid; }"
 
     class Kept(Message):
-        """Typing in one of several continuations kept it."""
+        """One of several continuations was kept."""
 
     def __init__(self, bound_keys: Iterable[str], id: str) -> None:
         super().__init__(id=id)
@@ -38,8 +35,6 @@ class Continuations(Container):
         self.text_area = SharedTextArea(bound_keys=self._bound_keys, id="text", classes="pane")
         self.columns = [self.text_area]
         self.is_choosing = False  # whether finished continuations stand side by side
-        self.is_compared = False  # whether a second checkpoint, B, has a column also while nothing is written
-        self._spare: list[SharedTextArea] = []
         self._generation = 0
 
     def compose(self) -> ComposeResult:
@@ -50,19 +45,14 @@ class Continuations(Container):
 
     # ── columns ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def show_columns(self, count: int) -> None:
-        """Show `count` columns; those beside the text are made once, and hidden when they are not needed."""
-        while len(self.columns) > count:
-            self._spare.append(self.columns.pop())
-            self._spare[-1].display = False
+    def _show_columns(self, count: int) -> None:
+        for column in self.columns[count:]:
+            column.remove()
+        self.columns = self.columns[:count]
         while len(self.columns) < count:
-            if self._spare:
-                column = self._spare.pop()
-                column.display = True
-            else:
-                column = SharedTextArea(bound_keys=self._bound_keys, classes="pane", locked=True)
-                self.mount(column)
-            column.load_text("")
+            column = SharedTextArea(bound_keys=self._bound_keys, classes="pane", locked=True)
+            column.load(self.text_area.text, self.text_area.spans)
+            self.mount(column)
             self.columns.append(column)
         self._arrange()
 
@@ -77,24 +67,10 @@ class Continuations(Container):
         return next((column for column in self.columns if column.has_focus), self.text_area)
 
     def focus_text(self) -> None:
-        if not any(column.has_focus for column in self.columns):
-            self.text_area.focus()
+        self.focused.focus()
 
     def focus_neighbour(self, by: int) -> None:
         self.columns[(self.columns.index(self.focused) + by) % len(self.columns)].focus()
-
-    def show_titles(self, checkpoints: Sequence[RunCheckpoint | None], continuations: Sequence[Continuation]) -> None:
-        """Say in each border what writes there, and how far it is."""
-        sides = 2 if self.is_compared else 1
-        is_written = len(self.columns) == len(continuations) > 1
-        for index, column in enumerate(self.columns):
-            side, number = index % sides, index // sides + 1
-            checkpoint, subtitle = checkpoints[side], "writes from A’s beginning" if side else ""
-            if is_written:
-                checkpoint, subtitle = continuations[index].checkpoint, continuations[index].state
-                if len(continuations) > sides:
-                    subtitle = f"completion {number}/{len(continuations) // sides} · {subtitle}"
-            set_title(column, checkpoint, side=f"{'AB'[side]} · " if self.is_compared else "", subtitle=subtitle)
 
     # ── one generation ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -110,12 +86,10 @@ class Continuations(Container):
     def begin(self, count: int) -> str:
         """Lock the text, show it in `count` columns, and return it as the prompt."""
         text = self.text_area
-        self.is_choosing = False
-        self._generation = text.authors.last_generation + 1
-        self.show_columns(count)
-        for column in self.columns[1:]:
-            column.load(text.text, text.authors)
-        text.lock_text()
+        self._generation, self.is_choosing = text.last_generation + 1, False
+        self._show_columns(1)  # what was written before and not kept goes
+        self._show_columns(count)
+        text.read_only = True
         text.move_cursor(text.document.end)
         return text.text
 
@@ -128,9 +102,8 @@ class Continuations(Container):
 
     def finish(self) -> None:
         """Let the user choose among several continuations, or write again."""
-        if sum(bool(column.written_by(self._generation)) for column in self.columns) > 1:
-            self.is_choosing = True
-        else:
+        self.is_choosing = sum(bool(column.written_by(self._generation)) for column in self.columns) > 1
+        if not self.is_choosing:
             self.keep(self.text_area)
 
     def keep(self, column: SharedTextArea) -> None:
@@ -138,38 +111,33 @@ class Continuations(Container):
         if column is not self.text_area:
             self.text_area.take_out(self._generation)
             self.text_area.write(column.written_by(self._generation), self._generation)
-        held = "".join(each.take_held() for each in self.columns)
+            if column.has_focus:
+                self.text_area.focus()
         self.is_choosing = False
-        if not (self.is_compared and len(self.columns) == 2):  # B's stays to be read
-            self.show_columns(2 if self.is_compared else 1)
-        if column.has_focus:
-            self.text_area.focus()
+        held = "".join(each.take_held() for each in self.columns)
+        self._show_columns(1)
         self.text_area.unlock_text(held)
+        self.post_message(self.Kept())
 
     def on_shared_text_area_held(self, event: SharedTextArea.Held) -> None:
         if self.is_choosing:
             event.stop()
             self.keep(event.text_area)
-            self.post_message(self.Kept())
-        elif not self.text_area.read_only:  # typed in B's column, before it has written
-            event.stop()
-            self.text_area.focus()
-            self.text_area.type(event.text_area.take_held())
 
     def take_back(self) -> str:
         """Take the last continuation out for a retry, and return why that cannot be done; empty when it was."""
-        last = self.text_area.authors.last_generation
+        text, last = self.text_area, self.text_area.last_generation
         if not last:
             return "the model has written nothing yet"
-        if not self.text_area.authors.ends_with_whole(last):
+        spans = text.spans_of(last)
+        if len(spans) > 1 or spans[0][1] != len(text.text):
             return "the continuation was edited, or written on: undo takes out what the model wrote of it"
-        self.text_area.take_out(last)
+        text.take_out(last)
         return ""
 
     def undo(self) -> str:
         """Take out what is left of the last generation; the user's own words stay."""
-        last = self.text_area.authors.last_generation
-        if not last:
+        if not (last := self.text_area.last_generation):
             return "nothing is left of what the model wrote"
         self.text_area.take_out(last)
         if self.is_choosing:

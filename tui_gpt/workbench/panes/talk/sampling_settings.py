@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import msgspec
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
@@ -20,23 +19,21 @@ from tui_gpt.config import field
 from tui_gpt.errors import ConfigError
 from tui_gpt.workbench.drawing.sanitizing import clean
 from tui_gpt.workbench.state.session import Session
+from tui_gpt.workbench.widgets.text_input import TextInput
 
 MAX_COMPLETIONS = 4
-_OFF = {"temperature": (0.0, "greedy"), "top_k": (0, "off"), "top_p": (1.0, "off"), "min_p": (0.0, "off")}
-_HELP = {
-    "tokens": "tokens written at most",
-    "seed": "seeds the draw; a retry counts it up",
-    "completions": "how many are written, to choose one",
+_OWN = {  # help, least and most of what the config has no setting for
+    "seed": ("seeds the draw; a retry counts it up", 0, 2**31 - 1),
+    "completions": ("how many are written, to choose one", 1, MAX_COMPLETIONS),
 }
 
 
 def parse_setting(name: str, text: str) -> float:
     """Return the value of a setting. Raises ValueError saying what is allowed."""
-    if name in ("seed", "completions"):
-        low, high = (0, 2**63 - 1) if name == "seed" else (1, MAX_COMPLETIONS)
-        allowed = "a whole number, at least 0" if name == "seed" else f"a whole number, 1 to {MAX_COMPLETIONS}"
-        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-            raise ValueError(allowed)
+    if name in _OWN:
+        _, least, most = _OWN[name]
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise ValueError(f"a whole number, {least} to {most:,}")
         return int(text)
     setting = field(f"sampling.{name}")
     try:
@@ -54,12 +51,8 @@ def problem_of(name: str, text: str) -> str:
     return ""
 
 
-class _NumberInput(Input):
-    """An input that leaves keys with alt or ctrl to the screen: terminals send alt+o as a letter with a prefix."""
-
-    def on_key(self, event: events.Key) -> None:
-        if event.key.startswith(("alt+", "ctrl+")):
-            event.prevent_default()
+def _checker(name: str) -> Callable[[str], bool]:
+    return lambda text: not problem_of(name, text)
 
 
 class SamplingSettings(Vertical):
@@ -69,20 +62,18 @@ class SamplingSettings(Vertical):
     SamplingSettings { width: 32; padding: 0 1; background: $background; overflow-y: auto; }
     SamplingSettings Horizontal { height: 1; }
     SamplingSettings Label { width: 13; color: $text-muted; }
-    SamplingSettings Input { width: 9; padding: 0; background: $background; }
+    SamplingSettings Input { width: 1fr; padding: 0; background: $background; }
     SamplingSettings Input:focus { background: $surface; text-style: bold; }
     SamplingSettings Input.-invalid { color: $text-error; text-style: underline; }
-    SamplingSettings .note { width: 1fr; color: $text-muted; }
     SamplingSettings #sampler { height: auto; border-top: solid $border-blurred; border-title-color: $text-muted; }
     SamplingSettings #setting-help { height: auto; color: $text-muted; border-top: solid $border-blurred; }
     SamplingSettings #setting-help.-problem { color: $text-error; }
     """
     BINDINGS = [
-        Binding("up", "move(-1)", show=False),
-        Binding("down", "move(1)", show=False),
+        Binding("up", "previous", show=False),
+        Binding("down", "next", show=False),
     ]
 
-    @dataclass
     class Done(Message):
         """Enter was pressed in a setting: the text is next."""
 
@@ -93,16 +84,12 @@ class SamplingSettings(Vertical):
         self._status: Content | None = None
 
     def compose(self) -> ComposeResult:
-        for name in self._session.preferences.talk.__struct_fields__:
+        for name, value in msgspec.structs.asdict(self._session.preferences.talk).items():
             with Horizontal():
                 yield Label(name.replace("_", "-"))
                 # What may be typed follows the value's type; the checks are those of the config schema.
-                kind: Literal["number", "integer"] = "number" if isinstance(self._value(name), float) else "integer"
-                check = Function(self._checker(name))
-                box = _NumberInput(type=kind, id=name, compact=True, validators=[check], select_on_focus=True)
-                box.cursor_blink = False
-                yield box
-                yield Static(classes="note", id=f"{name}-note", markup=False)
+                kind = "number" if isinstance(value, float) else "integer"
+                yield TextInput(type=kind, id=name, validators=[Function(_checker(name))])
         sampler = Static(id="sampler", markup=False)
         sampler.border_title = "Model"
         yield sampler
@@ -110,45 +97,32 @@ class SamplingSettings(Vertical):
 
     def on_mount(self) -> None:
         self.show_values()
-        self._explain()
 
     def focus_first(self) -> None:
         self.query(Input).first().focus()
 
-    def action_move(self, by: int) -> None:
-        boxes = list(self.query(Input))
-        at = next((index for index, box in enumerate(boxes) if box.has_focus), 0)
-        boxes[(at + by) % len(boxes)].focus()
+    def action_previous(self) -> None:
+        self.screen.focus_previous("SamplingSettings Input")
 
-    def _value(self, name: str) -> float:
-        return getattr(self._session.preferences.talk, name)
-
-    def _checker(self, name: str) -> Callable[[str], bool]:
-        return lambda text: not problem_of(name, text)
+    def action_next(self) -> None:
+        self.screen.focus_next("SamplingSettings Input")
 
     def show_values(self) -> None:
         """Show the settings that are in use, in place of whatever was typed."""
         for box in self.query(Input):
-            name = box.id or ""
-            value = self._value(name)
-            text = f"{value:g}" if isinstance(value, float) else str(value)
-            if box.value != text:
-                box.value = text
-            self._annotate(name)
+            box.value = self._text_of(box)
+        self._explain()
 
-    def _annotate(self, name: str) -> None:
-        off, word = _OFF.get(name, (None, ""))
-        self.query_one(f"#{name}-note", Static).update(word if self._value(name) == off else "")
+    def _text_of(self, box: Input) -> str:
+        value: Any = getattr(self._session.preferences.talk, box.id or "")
+        return f"{value:g}" if isinstance(value, float) else str(value)
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
-        name = event.input.id or ""
+        name, preferences = event.input.id or "", self._session.preferences
         if not problem_of(name, event.value):
-            preferences = self._session.preferences
-            values = {name: parse_setting(name, event.value)}
-            preferences.talk = msgspec.structs.replace(preferences.talk, **values)
-            self._annotate(name)
+            preferences.talk = msgspec.structs.replace(preferences.talk, **{name: parse_setting(name, event.value)})
         self._explain()
 
     @on(Input.Submitted)
@@ -161,18 +135,18 @@ class SamplingSettings(Vertical):
 
     def on_descendant_blur(self) -> None:
         self.show_values()
-        self._explain()
 
     def _explain(self) -> None:
         """Say what the setting that has the focus does, or what is wrong with it."""
-        focused = self.screen.focused  # the events of focus and blur come in any order
-        box = focused if isinstance(focused, Input) and self in focused.ancestors else None
-        name, problem = (box.id or "", problem_of(box.id or "", box.value)) if box else ("", "")
-        help_text = "" if not name else _HELP.get(name) or field(f"sampling.{name}").help
+        box = next((box for box in self.query(Input) if box is self.screen.focused), None)
         target = self.query_one("#setting-help", Static)
-        target.update(f"✗ {problem}; {self._value(name):g} stays" if problem else help_text)
-        target.display = bool(name)
-        target.set_class(bool(problem), "-problem")
+        target.display = box is not None
+        if box is not None:
+            name = box.id or ""
+            problem = problem_of(name, box.value)
+            help_text = _OWN[name][0] if name in _OWN else field(f"sampling.{name}").help
+            target.update(f"✗ {problem}; {self._text_of(box)} stays" if problem else help_text)
+            target.set_class(bool(problem), "-problem")
 
     def show_status(self, *lines: tuple[str, str]) -> None:
         """Show what the sampler does: (text, style) lines, those that are empty left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ import msgspec
 
 from tui_gpt.config.estimates import vocab_size_of
 from tui_gpt.errors import UserError, reason
-from tui_gpt.workbench.jobs.task import run_task_blocking
+from tui_gpt.workbench.jobs.task import run_task
 from tui_gpt.workbench.jobs.task_process import PREVIEW_CHARACTERS, TaskRequest
 
 if TYPE_CHECKING:
     from tui_gpt.corpora import ShardsInfo, Source
+
+TASK_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -107,5 +110,5 @@ def _preview(source: Source, reference: str, corpus_dir: Path) -> str:
     files = source.files() if isinstance(source, Folder) else [source.path] if isinstance(source, TextFile) else []
     if any(".parquet" in file.name for file in files):  # read by a library that this process must not load
         request = TaskRequest(task="preview", reference=reference, corpus_dir=str(corpus_dir))
-        return run_task_blocking(request, str)
+        return asyncio.run(asyncio.wait_for(run_task(request, str), TASK_SECONDS))
     return "\n\n".join(source.beginning(PREVIEW_CHARACTERS))

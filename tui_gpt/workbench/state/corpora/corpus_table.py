@@ -35,7 +35,6 @@ class CorpusRow:
     good_for: str = ""
     licence: str = ""
     source: str = ""
-    path: str = ""
     size_bytes: int = 0
     documents: int | None = None
     tokens: int | None = None
@@ -65,9 +64,10 @@ def read_rows(corpus_dir: Path, tokenizer: str, chosen: str) -> tuple[list[Corpu
         problem = str(error)
         known = [(name, CATALOGUE[name]) for name in BUNDLED]
         entries = [CorpusEntry(name=name, description=about.description, kind="bundled") for name, about in known]
-    rows = [_row(entry, shards, corpus_dir) for entry in entries]
+    rows = [_row(entry) for entry in entries]
     if all(row.name != chosen for row in rows):
-        rows.insert(0, _elsewhere(chosen, shards, corpus_dir))
+        rows.insert(0, _elsewhere(chosen, corpus_dir))
+    rows = [_counted(row, shards, corpus_dir) if row.is_here else row for row in rows]
     rows.sort(key=lambda row: row.kind == "to fetch")
     for pattern, about in PATTERNS.items():
         licence = PATTERN_LICENCES.get(pattern.partition(":")[0], "")
@@ -84,28 +84,25 @@ def matching(rows: list[CorpusRow], text: str) -> list[CorpusRow]:
     return [row for row, text in texts if all(word in text for word in words)]
 
 
-def _row(entry: CorpusEntry, shards: dict[str, ShardsInfo], corpus_dir: Path) -> CorpusRow:
+def _row(entry: CorpusEntry) -> CorpusRow:
     """Return the row of a corpus of the list."""
     from tui_gpt.corpora.sources.catalogue import CATALOGUE
 
     if UNSAFE.search(entry.name):
         problem = "rename it: its name holds characters that cannot be typed"
         return CorpusRow(entry.name, "file", problem=problem, size_bytes=entry.size_bytes)
-    kind: Kind = "to fetch" if entry.kind == "absent" else entry.kind
-    about = CorpusRow(
+    return CorpusRow(
         entry.name,
-        kind,
+        "to fetch" if entry.kind == "absent" else entry.kind,
         entry.description,
         entry.good_for,
-        entry.licence or (CATALOGUE["stories"].licence if kind == "made" else ""),
+        entry.licence or (CATALOGUE["stories"].licence if entry.kind == "made" else ""),
         entry.source,
-        "" if entry.kind == "absent" else entry.path,
         entry.size_bytes,
     )
-    return about if entry.kind == "absent" else _counted(about, shards, corpus_dir)
 
 
-def _elsewhere(chosen: str, shards: dict[str, ShardsInfo], corpus_dir: Path) -> CorpusRow:
+def _elsewhere(chosen: str, corpus_dir: Path) -> CorpusRow:
     """Return the row of the draft's corpus where the list has none: of a path, a mixture, stories, or a lost file."""
     from tui_gpt.corpora import find_corpus
     from tui_gpt.corpora.sources.catalogue import CATALOGUE, GUTENBERG, HF
@@ -117,12 +114,11 @@ def _elsewhere(chosen: str, shards: dict[str, ShardsInfo], corpus_dir: Path) -> 
         kinds: list[tuple[type[Source], Kind]] = [(Mixture, "mixture"), (Stories, "made"), (Folder, "folder")]
         kind: Kind = next((kind for each, kind in kinds if isinstance(source, each)), "file")
         licence = CATALOGUE["stories"].licence if kind == "made" else ""
-        about = CorpusRow(chosen, kind, source.description, licence=licence, size_bytes=source.size_bytes())
+        return CorpusRow(chosen, kind, source.description, licence=licence, size_bytes=source.size_bytes())
     except (UserError, OSError) as error:
         if GUTENBERG.fullmatch(chosen) or HF.fullmatch(chosen):
             return CorpusRow(chosen, "to fetch", str(error))
         return CorpusRow(chosen, "file", problem=str(error))
-    return _counted(about, shards, corpus_dir)
 
 
 def _counted(row: CorpusRow, shards: dict[str, ShardsInfo], corpus_dir: Path) -> CorpusRow:
@@ -132,10 +128,9 @@ def _counted(row: CorpusRow, shards: dict[str, ShardsInfo], corpus_dir: Path) ->
 
     try:
         source = find_corpus(row.name, corpus_dir)
-        made = isinstance(source, Stories)
-        info = shards.get(source.name)
-        if info is None:
-            return replace(row, documents=_documents(source), has_floor=made)
+        if (info := shards.get(source.name)) is None:
+            documents = source.count() if source.count_is_cheap() else None
+            return replace(row, documents=documents, has_floor=isinstance(source, Stories))
     except (UserError, OSError) as error:
         return replace(row, problem=str(error))
     return replace(
@@ -146,7 +141,3 @@ def _counted(row: CorpusRow, shards: dict[str, ShardsInfo], corpus_dir: Path) ->
         floor_bits=info.floor_bits_per_byte,
         has_floor=info.floor_nats is not None,
     )
-
-
-def _documents(source: Source) -> int | None:
-    return source.count() if source.count_is_cheap() else None

@@ -25,8 +25,10 @@ class _Loss(Message, frozen=True, gc=False):
 def last_loss(path: Path) -> tuple[float | None, NonFinite | None]:
     """Return where the smoothed loss ends, read from the end of the journal, and what it is if not a number.
 
-    Raises OSError when the file cannot be read.
+    Raises OSError when the file is there and cannot be read.
     """
+    if not path.exists():
+        return None, None
     with path.open("rb") as file:
         length = file.seek(0, os.SEEK_END)
         tail_bytes = TAIL_BYTES

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,8 @@ import msgspec
 from tui_gpt.errors import RunError, reason
 from tui_gpt.files import write_atomically
 from tui_gpt.run.folder import RunFolder
-from tui_gpt.run.messages import Eval, Metrics
 from tui_gpt.workbench.state.runs.run_scan import RunRow
 from tui_gpt.workbench.state.runs.run_table import View
-
-METRICS = (
-    "step", "tokens", "elapsed_seconds", "loss", "learning_rate", "grad_norm", "tokens_per_second",
-    "data_wait_seconds", "memory_bytes", "mfu",
-)  # fmt: skip
 
 
 def export_path(text: str, base: Path) -> Path:
@@ -30,10 +23,8 @@ def export_path(text: str, base: Path) -> Path:
         path = base / Path(text.strip()).expanduser()
     except RuntimeError:
         raise RunError(f"unknown user in {text.split('/')[0]}") from None
-    if not text.strip():
-        raise RunError("a name is needed", do="End it in .csv or .json")
     if path.suffix.lower() not in (".csv", ".json"):
-        raise RunError("end the name in .csv or .json")
+        raise RunError("a name is needed that ends in .csv or .json")
     return path
 
 
@@ -49,66 +40,48 @@ def export(path: Path, view: View, curves: Sequence[RunFolder]) -> list[Path]:
 
     Raises RunError when a run cannot be read or a file cannot be written.
     """
-    files = paths_of(path, bool(curves))
+    files, rows = paths_of(path, bool(curves)), [_record(row, view) for row in view.rows]
     try:
-        contents = _json(view, curves) if path.suffix.lower() == ".json" else _csv(view, curves)
+        lines = {folder.id: _curve(folder) for folder in curves}
+        if path.suffix.lower() == ".json":
+            tables = [msgspec.json.format(msgspec.json.encode({"runs": rows, "curves": lines}), indent=1) + b"\n"]
+        else:
+            tables = [_csv(rows), _csv({"run": run, **line} for run in lines for line in lines[run])]
         path.parent.mkdir(parents=True, exist_ok=True)
-        for file, data in zip(files, contents, strict=True):
+        for file, data in zip(files, tables, strict=False):
             write_atomically(file, data)
     except OSError as error:
         raise RunError(f"cannot be exported: {reason(error)}", where=str(error.filename or path)) from None
     return files
 
 
-def record(row: RunRow, view: View) -> dict[str, Any]:
+def _record(row: RunRow, view: View) -> dict[str, Any]:
     """Return a run as plain values: what the table lists of it, and every setting."""
-    listed = {column.key: column.value(row) for column in view.every_column if column.key not in row.settings}
+    listed = {column.key: column.value(row) for column in view.columns if column.key not in row.settings}
     total = row.status.total_steps if row.status else None
     return {"id": row.id, **listed, "total_steps": total, "problem": row.problem, **row.settings}
 
 
-def _json(view: View, curves: Sequence[RunFolder]) -> list[bytes]:
-    content = {
-        "runs": [record(row, view) for row in view.rows],
-        "curves": {folder.id: {"metrics": folder.read_metrics(), "evals": folder.read_evals()} for folder in curves},
-    }
-    return [msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"]
-
-
-def _csv(view: View, curves: Sequence[RunFolder]) -> list[bytes]:
-    records = [record(row, view) for row in view.rows]
-    names = list(dict.fromkeys(name for item in records for name in item))
-    tables = [_table(names, ([_plain(item.get(name)) for name in names] for item in records))]
-    if curves:
-        lines = (line for folder in curves for line in _curve(folder))
-        tables.append(_table(["run", *METRICS, "val_loss"], lines))
-    return tables
-
-
-def _curve(folder: RunFolder) -> list[list[Any]]:
+def _curve(folder: RunFolder) -> list[dict[str, Any]]:
     """Return a line for each step that was logged or evaluated."""
-    by_step: dict[int, tuple[Metrics | None, Eval | None]] = {item.step: (item, None) for item in folder.read_metrics()}
-    for evaluation in folder.read_evals():
-        by_step[evaluation.step] = (by_step.get(evaluation.step, (None, None))[0], evaluation)
-    lines = []
-    for step, (item, score) in sorted(by_step.items()):
-        values = [getattr(item, name) for name in METRICS] if item else [step] + [None] * (len(METRICS) - 1)
-        lines.append([folder.id, *values, score.val_loss if score else None])
-    return lines
+    lines: dict[int, dict[str, Any]] = {item.step: msgspec.to_builtins(item) for item in folder.read_metrics()}
+    for item in folder.read_evals():
+        found = lines.setdefault(item.step, {"step": item.step})
+        found |= {"val_loss": item.val_loss, "bits_per_byte": item.bits_per_byte}
+    return [lines[step] for step in sorted(lines)]
+
+
+def _csv(records: Iterable[dict[str, Any]]) -> bytes:
+    """Return a table with a column for each name in `records`; what is no plain value becomes JSON."""
+    records = list(records)
+    text = io.StringIO(newline="")
+    names = dict.fromkeys(name for record in records for name in record)
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        writer.writerow({name: _plain(value) for name, value in record.items()})
+    return text.getvalue().encode("utf-8", "replace")
 
 
 def _plain(value: Any) -> Any:
     return msgspec.json.encode(value).decode() if isinstance(value, tuple | list | dict) else value
-
-
-def _table(names: Sequence[str], lines: Any) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(lines)
-    return text.getvalue().encode("utf-8", "replace")
-
-
-def any_exists(paths: Sequence[Path]) -> list[Path]:
-    """Return those of `paths` that exist already. Blocking."""
-    return [path for path in paths if os.path.lexists(path)]

@@ -1,62 +1,36 @@
-"""Who wrote what: the author of each character of a text written together with a model, and the turns of a chat.
+"""Who wrote what of a text written together with a model, and the turns of a chat.
 
-An author is a number: 0 is the user, and each generation has a number of its own, so that what a generation wrote can
-be told apart, taken back or replaced while the user's edits around it stay.
+The model's words are spans, each with the number of the generation that wrote it, so that one can be told apart, taken
+back or replaced while the user's edits around it stay. What no span covers is the user's.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import groupby
 
 USER = 0
 USER_NAME, MODEL_NAME = "You", "Model"
 _USER_BEGINS = f"\n{USER_NAME}:"  # where the model would go on to write the user's turn
 
-Marks = array  # one author for each character
+Span = tuple[int, int, int]  # start, end, generation
+Spans = tuple[Span, ...]  # in order
 
 
-def marks_of(author: int, length: int) -> Marks[int]:
-    """Return the marks of `length` characters by one author."""
-    return array("I", [author]) * length
-
-
-class Authors:
-    """The author of each character of a text, kept in step with its edits."""
-
-    def __init__(self, marks: Sequence[int] = ()) -> None:
-        self.marks: Marks[int] = array("I", marks)
-
-    def replace(self, start: int, end: int, marks: Marks[int]) -> Marks[int]:
-        """Put `marks` in place of those from `start` to `end`, and return the ones replaced."""
-        replaced = self.marks[start:end]
-        self.marks[start:end] = marks
-        return replaced
-
-    def spans(self, start: int, end: int) -> list[tuple[int, int, int]]:
-        """Return (start, end, author) of the stretches between two offsets, relative to the first."""
-        out, at = [], 0
-        for author, group in groupby(self.marks[start:end]):
-            length = sum(1 for _ in group)
-            out.append((at, at + length, author))
-            at += length
-        return out
-
-    def spans_of(self, author: int) -> list[tuple[int, int]]:
-        """Return (start, end) of each stretch by `author`."""
-        return [(start, end) for start, end, who in self.spans(0, len(self.marks)) if who == author]
-
-    @property
-    def last_generation(self) -> int:
-        """The newest generation of which something is left; 0 when there is none."""
-        return max(self.marks, default=USER)
-
-    def ends_with_whole(self, author: int) -> bool:
-        """Return whether what `author` wrote is one stretch, unedited, at the end of the text."""
-        spans = self.spans_of(author)
-        return len(spans) == 1 and spans[0][1] == len(self.marks)
+def edit_spans(spans: Iterable[Span], start: int, end: int, length: int, author: int) -> Spans:
+    """Return the spans after `length` characters by `author` took the place of those from `start` to `end`."""
+    shift = length - (end - start)
+    found = [(first, min(last, start), who) for first, last, who in spans if first < start]
+    if author != USER:
+        found.append((start, start + length, author))
+    found += [(max(first, end) + shift, last + shift, who) for first, last, who in spans if last > end]
+    merged: list[Span] = []
+    for first, last, who in found:
+        if merged and merged[-1][1:] == (first, who):
+            first = merged.pop()[0]
+        if last > first:
+            merged.append((first, last, who))
+    return tuple(merged)
 
 
 @dataclass
@@ -87,8 +61,7 @@ class ChatHistory:
     @property
     def prompt(self) -> str:
         """The chat as a text whose likely next words are the model's answer."""
-        said = [turn for turn in self.turns if turn.speaker == USER_NAME or turn.text]
-        return "\n\n".join([*(f"{turn.speaker}: {turn.text}" for turn in said), f"{MODEL_NAME}:"])
+        return f"{self.text}\n\n{MODEL_NAME}:"
 
     def take_back(self) -> str:
         """Remove the model's last answer and the message before it, and return that message."""
@@ -101,10 +74,6 @@ class ChatHistory:
 
 def end_turn(raw: str) -> tuple[str, bool]:
     """Return what to show of an answer, without a beginning of the user's turn, and whether that turn has begun."""
-    at = raw.find(_USER_BEGINS)
-    if at >= 0:
-        return raw[:at].strip(), True
-    for length in range(len(_USER_BEGINS) - 1, 0, -1):
-        if raw.endswith(_USER_BEGINS[:length]):
-            return raw[:-length].strip(), False
-    return raw.strip(), False
+    text, sign, _ = raw.partition(_USER_BEGINS)
+    begun = next((n for n in range(len(_USER_BEGINS) - 1, 0, -1) if text.endswith(_USER_BEGINS[:n])), 0)
+    return text[: len(text) - begun].strip(), bool(sign)

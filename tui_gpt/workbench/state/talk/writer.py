@@ -10,10 +10,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from tui_gpt.errors import UserError
-from tui_gpt.run.messages import Chunk, Generated, Loaded
+from tui_gpt.run.messages import Chunk, Generate, Generated, Loaded, new_id
 from tui_gpt.workbench.drawing.formatting import format_short
-from tui_gpt.workbench.jobs.sampler_client import SamplerClient, request_for
+from tui_gpt.workbench.jobs.sampler_client import SamplerClient
 from tui_gpt.workbench.state.preferences import TalkSettings
 from tui_gpt.workbench.state.talk.checkpoint_list import RunCheckpoint
 
@@ -55,11 +57,15 @@ class Writer:
     async def write(self, continuations: Sequence[Continuation], settings: TalkSettings, *, device: str) -> None:
         """Write them in order, until all are written or `stop()` is called. Raises UserError."""
         self._stopped_as = ""
+        options = msgspec.structs.asdict(settings)
+        del options["completions"]
         for continuation in continuations:
-            self.state = "writing…" if self.client.is_loaded else "loading the model…"
+            self.state = "writing…" if self.client.loaded else "loading the model…"
             continuation.state = "writing…"
+            path, prompt = str(continuation.checkpoint.info.path), continuation.prompt[-PROMPT_CHARACTERS:]
+            options |= {"id": new_id(), "checkpoint": path, "prompt": prompt, "seed": continuation.seed}
             try:
-                await self._write_one(continuation, settings, device)
+                await self._write_one(continuation, Generate(**options, device=device))
             except UserError:
                 continuation.state = self.state = self._stopped_as or "failed"
                 if not self._stopped_as:
@@ -67,18 +73,7 @@ class Writer:
             if self._stopped_as:
                 break
 
-    async def _write_one(self, continuation: Continuation, settings: TalkSettings, device: str) -> None:
-        request = request_for(
-            continuation.checkpoint.path,
-            continuation.prompt[-PROMPT_CHARACTERS:],
-            tokens=settings.tokens,
-            temperature=settings.temperature,
-            top_k=settings.top_k,
-            top_p=settings.top_p,
-            min_p=settings.min_p,
-            seed=continuation.seed,
-            device=device,
-        )
+    async def _write_one(self, continuation: Continuation, request: Generate) -> None:
         async with aclosing(self.client.generate(request)) as messages:  # type: ignore[type-var]  # is a generator
             async for message in messages:
                 match message:
