@@ -1,6 +1,7 @@
 """The Talk screen: letters are text, and nothing that the model or the user wrote is lost."""
 
 import asyncio
+import time
 
 import pytest
 from textual.widgets import Input
@@ -300,6 +301,7 @@ async def test_escape_stops_keeps_what_was_written_and_then_goes_back(opened, ru
         assert client.cancelled == 1
         assert content_of(screen) == "a b"
         assert "stopped" in text_of(app)
+        screen._ended_at = time.monotonic()
         await press(app, pilot, "escape")  # in time to be meant for the model
         assert app.current_mode == keys.TALK
         screen._ended_at -= 1
