@@ -12,6 +12,7 @@ from rich.text import Text
 from textual.binding import Binding
 from textual.geometry import Offset
 from textual.widgets import DataTable
+from textual.widgets.data_table import ColumnKey
 
 from tui_gpt.workbench.drawing.formatting import cut, width_of
 from tui_gpt.workbench.widgets.chart import RUN_COLORS
@@ -46,6 +47,7 @@ class _Drawn(NamedTuple):
     text: str
     style: Style
     is_right: bool
+    key: str  # of its row: the rows are put in order by it
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         space = " " * (options.max_width - width_of(self.text))
@@ -72,6 +74,7 @@ class RowTable(DataTable[_Drawn], inherit_bindings=False):
     )
 
     def __init__(self, *, fixed_columns: int, id: str, classes: str = "") -> None:
+        self._colors: dict[str, Style] = {"": Style.null()}  # each style's, as the theme has them now
         super().__init__(cursor_type="row", fixed_columns=fixed_columns, id=id, classes=classes)
         self._headings: Sequence[Heading] = ()
         self._cells: Mapping[str, Sequence[Cell]] = {}
@@ -84,32 +87,45 @@ class RowTable(DataTable[_Drawn], inherit_bindings=False):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
+        self._colors = {"": Style.null()}
         if self._cells and self.is_mounted:  # another theme: the cells hold its colors
             self.call_after_refresh(self._fill)
 
     def show(self, headings: Sequence[Heading], cells: Mapping[str, Sequence[Cell]], *, current: str = "") -> None:
         """Show these rows, and put the cursor on `current`, where that is not where it stays anyway."""
         current, at = current or self.current, self.cursor_row
-        before, is_as_before = self._cells, self._headings == headings and list(self._cells) == list(cells)
+        headings_before, before = self._headings, self._cells
         self._headings, self._cells = headings, cells
+        is_as_before = cells.keys() == before.keys() and [each.key for each in headings] == [
+            each.key for each in headings_before
+        ]
         with self.prevent(DataTable.RowHighlighted):
-            if is_as_before:
-                for key, row in cells.items():
-                    if row != before[key]:
-                        self._update_row(key, row, before[key])
-            else:
+            if not (is_as_before and self._update(before)):
                 self._fill()
+            elif headings != headings_before or list(cells) != list(before):
+                order = {key: index for index, key in enumerate(cells)}
+                self.sort(headings[0].key, key=lambda drawn: order[drawn.key])
             if cells:
                 keys = list(cells)
                 self.move_cursor(row=keys.index(current) if current in cells else min(at, len(keys) - 1))
 
-    def _update_row(self, key: str, row: Sequence[Cell], before: Sequence[Cell]) -> None:
-        for heading, cell, old in zip(self._headings, row, before, strict=True):
-            if cell != old:
-                if width_of(cell.text) > self.columns[heading.key].width:  # type: ignore[index]
-                    self._fill()
-                    return
-                self.update_cell(key, heading.key, self._drawn(heading, cell))
+    def _update(self, before: Mapping[str, Sequence[Cell]]) -> bool:
+        """Bring titles and cells up to date, and return whether all fit into their columns."""
+        widths = {}
+        for heading in self._headings:
+            column = self.columns[ColumnKey(heading.key)]
+            column.label, widths[heading.key] = _label(heading), column.width
+            if width_of(heading.title) > column.width:
+                return False
+        for key, row in self._cells.items():
+            if row == before[key]:
+                continue
+            for heading, cell, old in zip(self._headings, row, before[key], strict=True):
+                if width_of(cell.text) > widths[heading.key]:
+                    return False
+                if cell != old:
+                    self.update_cell(key, heading.key, self._drawn(key, heading, cell))
+        return True
 
     def _fill(self) -> None:
         """Show every row anew, with columns as wide as what stands in them."""
@@ -117,10 +133,9 @@ class RowTable(DataTable[_Drawn], inherit_bindings=False):
         self.clear(columns=True)
         for index, heading in enumerate(self._headings):
             width = max([width_of(heading.title), *(width_of(row[index].text) for row in self._cells.values())])
-            title = Text(heading.title, justify="right" if heading.is_right else "left")
-            self.add_column(title, width=width, key=heading.key)
+            self.add_column(_label(heading), width=width, key=heading.key)
         for key, row in self._cells.items():
-            drawn = (self._drawn(heading, cell) for heading, cell in zip(self._headings, row, strict=True))
+            drawn = (self._drawn(key, heading, cell) for heading, cell in zip(self._headings, row, strict=True))
             self.add_row(*drawn, key=key)
         self.move_cursor(row=at)
         self.call_after_refresh(self._filled, top)
@@ -130,6 +145,11 @@ class RowTable(DataTable[_Drawn], inherit_bindings=False):
         self.scroll_to(top.x, top.y, animate=False)
         self.refresh(layout=True)
 
-    def _drawn(self, heading: Heading, cell: Cell) -> _Drawn:
-        style = self.get_component_rich_style(f"row--{cell.style}", partial=True) if cell.style else Style.null()
-        return _Drawn(cell.text, style, heading.is_right)
+    def _drawn(self, key: str, heading: Heading, cell: Cell) -> _Drawn:
+        if cell.style not in self._colors:
+            self._colors[cell.style] = self.get_component_rich_style(f"row--{cell.style}", partial=True)
+        return _Drawn(cell.text, self._colors[cell.style], heading.is_right, key)
+
+
+def _label(heading: Heading) -> Text:
+    return Text(heading.title, justify="right" if heading.is_right else "left")
