@@ -1,41 +1,32 @@
-"""Reduce a curve to what a chart's columns can show: the least and greatest value of each, or the last point."""
+"""Reduce a curve to what a chart's columns can show: the mean, or the least and the greatest value of each."""
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 Point = tuple[float, float]  # x, y
 Span = tuple[float, float, float]  # x, least, greatest
 Range = tuple[float, float]
+_x = itemgetter(0)
 
 
-def visible(points: Iterable[Point], x_range: Range, *, is_log: bool = False) -> list[Point]:
-    """Return the points within `x_range` that a chart can draw, and the one on each side, moved to the border."""
+def visible(points: Sequence[Point], x_range: Range) -> list[Point]:
+    """Return the points within `x_range`, and those where the line crosses its ends."""
     left, right = x_range
-    inside: list[Point] = []
-    before: Point | None = None
-    for x, y in points:
-        if not (math.isfinite(x) and math.isfinite(y)) or (is_log and y <= 0):
-            continue
-        if x < left:
-            before = x, y
-        elif x <= right:
-            if before is not None and not inside:
-                inside.append((left, _between(before, (x, y), left)))
-            inside.append((x, y))
-        else:
-            previous = inside[-1] if inside else before
-            if previous is not None:
-                if not inside:
-                    inside.append((left, _between(previous, (x, y), left)))
-                inside.append((right, _between(previous, (x, y), right)))
-            break
+    start, stop = bisect_left(points, left, key=_x), bisect_right(points, right, key=_x)
+    inside = list(points[start:stop])
+    if 0 < start < len(points) and points[start][0] > left:
+        inside.insert(0, (left, _between(points[start - 1], points[start], left)))
+    if 0 < stop < len(points):
+        inside.append((right, _between(points[stop - 1], points[stop], right)))
     return inside
 
 
 def _between(first: Point, second: Point, x: float) -> float:
-    share = (x - first[0]) / (second[0] - first[0]) if second[0] > first[0] else 1.0
+    share = (x - first[0]) / (second[0] - first[0])
     return first[1] * (1 - share) + second[1] * share
 
 
@@ -43,62 +34,37 @@ def thin(points: Sequence[Point], x_range: Range, columns: int) -> list[Point]:
     """Return the mean of the points in each of `columns`; the first and the last point stay as they are."""
     if len(points) <= max(2, columns):
         return list(points)
-    left, scale = x_range[0], columns / (x_range[1] - x_range[0])
-    sums: dict[int, list[float]] = {}
-    for x, y in points[1:-1]:
-        known = sums.setdefault(int((x - left) * scale), [0.0, 0.0, 0.0])
-        known[0] += x
-        known[1] += y
-        known[2] += 1
-    return [points[0], *((x / count, y / count) for x, y, count in sums.values()), points[-1]]
+    groups = _by_column(points[1:-1], x_range, columns)
+    means = [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
+    return [points[0], *means, points[-1]]
 
 
-def extremes(spans: Sequence[Span], x_range: Range, columns: int, *, is_log: bool = False) -> list[Span]:
+def extremes(spans: Sequence[Span], x_range: Range, columns: int) -> list[Span]:
     """Return a middle x, the least and the greatest value for each of `columns`."""
-    left, right = x_range
-    inside = [
-        (x, low if low > 0 or not is_log else high, high)
-        for x, low, high in spans
-        if left <= x <= right and high - low < math.inf and (high > 0 or not is_log)
-    ]
+    inside = [span for span in spans if x_range[0] <= span[0] <= x_range[1]]
     if len(inside) <= columns:
         return inside
-    scale = columns / (right - left)
-    groups: dict[int, list[Span]] = {}
-    for span in inside:
-        groups.setdefault(int((span[0] - left) * scale), []).append(span)
-    found = []
-    for group in groups.values():
-        xs, lows, highs = zip(*group, strict=True)
-        found.append(((xs[0] + xs[-1]) / 2, min(lows), max(highs)))
-    return found
+    return [
+        ((group[0][0] + group[-1][0]) / 2, min(low for _, low, _ in group), max(high for _, _, high in group))
+        for group in _by_column(inside, x_range, columns)
+    ]
+
+
+def _by_column(items: Iterable[tuple], x_range: Range, columns: int) -> Iterable[list[tuple]]:
+    left, scale = x_range[0], columns / (x_range[1] - x_range[0])
+    groups = defaultdict(list)
+    for item in items:
+        groups[int((item[0] - left) * scale)].append(item)
+    return groups.values()
 
 
 def zigzag(spans: Sequence[Span]) -> list[Point]:
     """Return a line that covers each span, from its end that is nearer to where the line comes from."""
     line: list[Point] = []
     for x, low, high in spans:
-        if low == high:
-            line.append((x, low))
-        elif line and line[-1][1] > (low + high) / 2:
-            line += [(x, high), (x, low)]
-        else:
-            line += [(x, low), (x, high)]
+        is_from_above = bool(line) and line[-1][1] > (low + high) / 2
+        line += [(x, high), (x, low)] if is_from_above else [(x, low), (x, high)]
     return line
-
-
-def column_of(x: float, x_range: Range, columns: int) -> int:
-    """Return the column from 0 to `columns` - 1 that holds `x`."""
-    left, right = x_range
-    share = (x - left) / (right - left) if right > left else 0.0
-    return min(columns - 1, max(0, int(share * columns)))
-
-
-def clamped(points: Iterable[Point], y_range: Range) -> list[Point]:
-    """Return the points with y at most one height of the chart outside it: a far point costs as many dots."""
-    low, high = y_range
-    reach = high - low
-    return [(x, min(high + reach, max(low - reach, y))) for x, y in points]
 
 
 def runs_outside(points: Sequence[Point], limit: float, *, above: bool) -> list[Point]:
@@ -108,10 +74,9 @@ def runs_outside(points: Sequence[Point], limit: float, *, above: bool) -> list[
     was_outside = False
     for x, y in points:
         is_outside = y * sign > limit * sign
-        if is_outside and was_outside:
-            if y * sign > farthest[-1][1] * sign:
-                farthest[-1] = x, y
-        elif is_outside:
+        if is_outside and not was_outside:
             farthest.append((x, y))
+        elif is_outside and y * sign > farthest[-1][1] * sign:
+            farthest[-1] = x, y
         was_outside = is_outside
     return farthest

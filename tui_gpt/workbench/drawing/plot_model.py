@@ -47,14 +47,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class Plot:
-    """What to draw. Without ranges, x holds all points, and y what `robust_range` keeps of those within x."""
+    """What to draw. Without a range of x it holds all points; y holds what `robust_range` keeps of those within x."""
 
     curves: tuple[Curve, ...] = ()
     levels: tuple[Level, ...] = ()
     marks: tuple[Mark, ...] = ()
     x_range: Range | None = None
     x_bounds: Range | None = None  # what zooming out and panning can show
-    y_range: Range | None = None
     is_log: bool = False
     from_zero: bool = False
     is_compact: bool = False  # a gauge: no x axis, and as y axis only its ends

@@ -9,43 +9,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from threading import Lock
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from tui_gpt.workbench.drawing.decimation import Point, Range
 
+Row = tuple[list[str], list[str]]  # characters and their roles
+
 _FIRST_COLOR = 16  # the sixteen before it have names and, on some terminals, styles
 _CODES = re.compile(r"\x1b\[([\d;]*)m")
-_MARKERS = {"braille": "braille", "block": "hd"}
 _plotext: ModuleType | None = None
 _import_lock = Lock()
 _HALF, _SLACK = 0.5016585662, 1.0031747182  # where plotext puts the first value, and how much less than all it spreads
 
 
-@dataclass
-class Signal:
-    """Points in one role, joined unless `is_scatter`, drawn with `character` or with the glyph set's dots."""
+class Signal(NamedTuple):
+    """Points in one role, drawn with a character or one of plotext's markers (`braille`, `hd`)."""
 
     points: Sequence[Point]
     role: str
-    character: str = ""
-    is_scatter: bool = False
+    marker: str
+    is_joined: bool = True
 
 
-@dataclass
-class Sheet:
-    """What plotext draws at once. Levels are (y, role); ticks are (value, label)."""
+class Axis(NamedTuple):
+    """What an axis shows, and its ticks as (value, label)."""
 
-    width: int
-    height: int
-    x_range: Range
-    y_range: Range
-    signals: list[Signal] = field(default_factory=list)
-    levels: list[tuple[float, str]] = field(default_factory=list)
-    x_ticks: list[tuple[float, str]] = field(default_factory=list)
-    y_ticks: list[tuple[float, str]] = field(default_factory=list)
+    limits: Range
+    ticks: Sequence[tuple[float, str]]
 
 
 def prewarm() -> None:
@@ -63,68 +55,61 @@ def is_ready() -> bool:
     return _plotext is not None
 
 
-def position(value: float, value_range: Range, cells: int) -> float:
+def position(value: float, limits: Range, cells: int) -> float:
     """Return where plotext puts `value` on an axis of `cells`, in cells from its beginning."""
-    low, high = value_range
-    share = (value - low) / (high - low) if high != low else 0.5
-    return _HALF + (cells - _SLACK) * share
+    low, high = limits
+    return _HALF + (cells - _SLACK) * (value - low) / (high - low)
 
 
-def value_at(cell: float, value_range: Range, cells: int) -> float:
+def value_at(cell: float, limits: Range, cells: int) -> float:
     """Return the value at the middle of a cell: the inverse of `position`."""
-    low, high = value_range
+    low, high = limits
     return low + (high - low) * (cell + 0.5 - _HALF) / max(1e-9, cells - _SLACK)
 
 
-def draw(sheet: Sheet, glyphs: str) -> list[tuple[list[str], list[str]]]:
-    """Return the characters and roles of each row; blank cells have the role `text`."""
+def draw(
+    width: int, height: int, x: Axis, y: Axis, levels: Sequence[tuple[float, str]], signals: Sequence[Signal]
+) -> list[Row]:
+    """Return the rows of a chart: `levels` (y, role) behind `signals`. Blank cells have the role `text`."""
     if _plotext is None:
         prewarm()
     plotext: Any = _plotext
+    roles = ["axis", *dict.fromkeys([role for _, role in levels] + [signal.role for signal in signals])]
+    pixels = {role: plotext.pixel(_FIRST_COLOR + index) for index, role in enumerate(roles)}
     figure = plotext.figure
     figure.clear.data()
     figure.clear.settings()
-    figure.plot_size(sheet.width, sheet.height)
+    figure.plot_size(width, height)
     figure.canvas("default")
     figure.legend(False)
     figure.axes(False)
-    roles: list[str] = []
-
-    def pixel(role: str) -> Any:
-        if role not in roles:
-            roles.append(role)
-        return plotext.pixel(_FIRST_COLOR + roles.index(role))
-
-    for axis, name, limits, ticks in ((0, "x", sheet.x_range, sheet.x_ticks), (1, "y", sheet.y_range, sheet.y_ticks)):
+    if y.ticks:
+        figure.axes(True, axis=1, side=0, pixel=pixels["axis"])
+    for name, axis in (("x", x), ("y", y)):
         ruler = figure.ruler(name)
-        ruler.lim(*limits)
-        ruler.pixel(pixel("axis"))
-        ruler.ticks([value for value, _ in ticks], [label for _, label in ticks])
-        if axis == 1 and ticks:
-            figure.axes(True, axis=1, side=0, pixel=pixel("axis"))
-    for level, role in sheet.levels:
-        figure.line(level, "horizontal", pixel=pixel(role), style="dotted")
-    for item in sheet.signals:
-        marker = plotext.marker(item.character or _MARKERS[glyphs], pixel(item.role))
-        signal = figure.signal([x for x, _ in item.points], [y for _, y in item.points], marker=marker)
-        if not item.is_scatter:
-            signal.lines(True)
+        ruler.lim(*axis.limits)
+        ruler.pixel(pixels["axis"])
+        ruler.ticks([value for value, _ in axis.ticks], [label for _, label in axis.ticks])
+    for level, role in levels:
+        figure.line(level, "horizontal", pixel=pixels[role], style="dotted")
+    for points, role, marker, is_joined in signals:
+        signal = figure.signal(
+            [x for x, _ in points], [y for _, y in points], marker=plotext.marker(marker, pixels[role])
+        )
         signal._get_unique_pixels = list  # to choose colors it would ask each point for its own: a third of the time
-        figure.draw(signal)
-    return [_cells(line, roles) for line in figure.build().string().split("\n")[: sheet.height]]
+        figure.draw(signal.lines(is_joined))
+    return [_row(line, roles) for line in figure.build().string().split("\n")[:height]]
 
 
-def _cells(line: str, roles: Sequence[str]) -> tuple[list[str], list[str]]:
+def _row(line: str, roles: Sequence[str]) -> Row:
     """Split a line of plotext's output into its characters and their roles."""
-    characters: list[str] = []
-    found: list[str] = []
-    role = "text"
-    for index, part in enumerate(_CODES.split(line)):
-        if index % 2 == 0:
-            characters += part
-            found += [role] * len(part)
-        elif part.startswith("38;5;"):
-            role = roles[int(part[5:]) - _FIRST_COLOR]
-        elif part == "0":
+    text, *coded = _CODES.split(line)
+    characters, found, role = list(text), ["text"] * len(text), "text"
+    for code, part in zip(coded[::2], coded[1::2], strict=True):
+        if code.startswith("38;5;"):
+            role = roles[int(code[5:]) - _FIRST_COLOR]
+        elif code == "0":
             role = "text"
+        characters += part
+        found += [role] * len(part)
     return characters, found
