@@ -47,7 +47,7 @@ def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that sets what the machine reads as."""
-    now = SystemReadings(host=HOST, load=0.5)
+    now = SystemReadings(host=HOST)
 
     def read(self: SystemMonitor, trainer_pids: tuple[int, ...] = ()) -> SystemReadings:
         self.readings = now
@@ -55,7 +55,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def set_to(**readings: Any) -> None:
         nonlocal now
-        now = SystemReadings(**({"host": HOST, "load": 0.5} | readings))
+        now = SystemReadings(**({"host": HOST} | readings))
 
     monkeypatch.setattr(SystemMonitor, "read", read)
     return set_to

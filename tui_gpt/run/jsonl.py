@@ -112,10 +112,13 @@ def read_jsonl(path: Path, kind: type[T]) -> list[T]:
 
 
 def append_entries(entries: list[T], new: list[T | Rewound]) -> list[T]:
-    """Append `new` to `entries` in place, apply rewinds, and return `entries`."""
+    """Append `new` to `entries` in place, apply rewinds, and return `entries`.
+
+    A rewind to step 0, as of a file that was replaced, voids everything, also what has no step.
+    """
     for item in new:
         if isinstance(item, Rewound):
-            while entries and getattr(entries[-1], "step", 0) > item.rewound_to:
+            while entries and (item.rewound_to <= 0 or (getattr(entries[-1], "step", None) or 0) > item.rewound_to):
                 entries.pop()
         else:
             entries.append(item)

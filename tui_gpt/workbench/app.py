@@ -176,7 +176,7 @@ class Workbench(Polling, RunOperations, CellDiffApp[int], CrashReport[int], inhe
     @on(app_messages.UseConfig)
     def _use_config(self, message: app_messages.UseConfig) -> None:
         try:
-            self.session.draft.load_from(message.asked, message.source)
+            self.session.draft.replace(message.asked, message.source)
         except UserError as error:
             self.notify(str(error), severity="error")
             return

@@ -6,8 +6,7 @@ import pytest
 
 from tests.workbench import fake_run
 from tui_gpt.errors import RunError
-from tui_gpt.workbench.state import pending_commands
-from tui_gpt.workbench.state.pending_commands import PATIENCE_SECONDS, PendingCommands
+from tui_gpt.workbench.state.pending_commands import PendingCommands
 from tui_gpt.workbench.state.run_monitor import RunMonitor
 
 
@@ -76,10 +75,3 @@ def test_sending_from_threads_loses_no_command(run, monitor):
         thread.join()
     assert len(commands.pending) == 8
     assert len(run.acknowledge()) == 8
-
-
-def test_a_command_without_an_answer_is_overdue(run, monkeypatch):
-    command = PendingCommands().send(run.folder, "stop")
-    assert not command.is_overdue
-    monkeypatch.setattr(pending_commands.time, "monotonic", lambda: command.sent + PATIENCE_SECONDS + 1)
-    assert command.is_overdue

@@ -10,6 +10,7 @@ import pytest
 from tests.workbench import fake_run
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import Failure, Metrics, Rewound
+from tui_gpt.workbench.state import run_monitor
 from tui_gpt.workbench.state.run_monitor import RunMonitor
 
 
@@ -25,7 +26,7 @@ def test_a_running_run_is_read_whole_and_then_followed(runs):
     counts = (monitor.step, monitor.total_steps, len(monitor.series), len(monitor.evals), len(monitor.samples))
     assert (monitor.state, *counts) == ("running", 500, 4000, 500, 2, 2)
     assert monitor.is_live
-    assert (monitor.failure(), monitor.remedy(), monitor.remedy_action) == ("", "", "")
+    assert (monitor.failure(), monitor.remedy()) == ("", ("", ""))
     run.train(3)
     monitor.read_all()
     assert len(monitor.series) == 503
@@ -50,10 +51,10 @@ def test_the_best_evaluation_is_known_by_value_and_step(runs):
         run.train(1)
         run.evaluate(value)
     monitor = monitor_of(run)
-    assert (monitor.best_val, monitor.best_step) == (1.5, 12)
+    assert (monitor.best.val_loss, monitor.best.step) == (1.5, 12)
     run.append(run.folder.evals, Rewound(rewound_to=11))
     monitor.read_all()
-    assert (monitor.best_val, monitor.best_step) == (2.0, 11)
+    assert (monitor.best.val_loss, monitor.best.step) == (2.0, 11)
 
 
 def test_every_sample_is_kept(runs):
@@ -71,12 +72,12 @@ def test_a_free_lock_without_a_final_state_reads_as_crashed(runs):
     assert monitor.state == "crashed"
     assert not monitor.is_live
     assert monitor.failure() == "its processes ended while it was running, without reporting why"
-    assert monitor.remedy() == "It saved no checkpoint, so a resume begins at step 0"
+    assert monitor.remedy()[0] == "It saved no checkpoint, so a resume begins at step 0"
     run.checkpoint(step=8)
     run.set_status("running", boot_id="before")
     monitor.read_all()
     assert monitor.failure() == "the machine restarted while the run was running"
-    assert (monitor.remedy(), monitor.remedy_action) == ("It can be resumed from step 8", "resume")
+    assert monitor.remedy() == ("It can be resumed from step 8", "resume")
 
 
 def test_a_run_on_another_host_is_elsewhere_not_crashed(runs):
@@ -234,13 +235,12 @@ def test_a_failed_run_shows_cause_and_remedy(runs):
     run.fail("the loss is not a number at step 3")
     monitor = monitor_of(run)
     assert monitor.failure() == "the loss is not a number at step 3"
-    assert monitor.remedy() == "Lower optimizer.learning_rate. It saved no checkpoint, so a resume begins at step 0"
-    assert monitor.remedy_action == "new_run"
+    remedy = "Lower optimizer.learning_rate. It saved no checkpoint, so a resume begins at step 0"
+    assert monitor.remedy() == (remedy, "new_run")
     assert "nan" in monitor.log_tail()
     run.checkpoint(step=2)
     monitor.read_all()
-    assert monitor.remedy() == "Lower optimizer.learning_rate. It can be resumed from step 2"
-    assert monitor.remedy_action == "resume"
+    assert monitor.remedy() == ("Lower optimizer.learning_rate. It can be resumed from step 2", "resume")
 
 
 def test_a_run_that_failed_before_its_first_step_names_the_file_and_the_log(runs):
@@ -248,7 +248,7 @@ def test_a_run_that_failed_before_its_first_step_names_the_file_and_the_log(runs
     run.set_status("failed", failure=Failure(what="is not UTF-8 text", where="corpus/mine.txt"))
     monitor = monitor_of(run)
     assert monitor.failure() == "corpus/mine.txt: is not UTF-8 text"
-    assert (monitor.remedy(), monitor.remedy_action) == ("The log may say more", "log")
+    assert monitor.remedy() == ("The log may say more", "log")
     assert monitor.log_tail() == "(no log yet)"
 
 
@@ -292,3 +292,32 @@ def test_a_long_run_is_read_in_chunks_within_its_time(runs):
     monitor.read_all()
     assert time.process_time() - started < 1.0  # 0.1 s on a quiet machine; a million points in 1.2 s is the goal
     assert (len(monitor.series), monitor.step) == (points, points)
+
+
+def test_curves_wait_for_their_turn_and_an_evaluation_does_not(runs, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(run_monitor.time, "monotonic", lambda: now)
+    run = fake_run.running(runs, steps=20)
+    monitor = RunMonitor(run.folder)
+
+    def version() -> int:
+        monitor.read_all()
+        return monitor.curve_version
+
+    first = version()
+    assert version() == first
+    run.train(3)
+    assert version() == first
+    now += run_monitor.REDRAW_SECONDS
+    assert version() == first + 1
+    run.evaluate()
+    assert version() == first + 2
+
+
+def test_a_long_journal_is_drawn_at_once_when_it_is_read(runs, monkeypatch):
+    monkeypatch.setattr(run_monitor.time, "monotonic", lambda: 100.0)
+    monitor = RunMonitor(fake_run.running(runs, steps=500).folder)
+    assert monitor.apply(monitor.read())
+    first = monitor.curve_version
+    assert not monitor.apply(monitor.read())
+    assert monitor.curve_version == first + 1

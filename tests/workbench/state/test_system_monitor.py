@@ -1,4 +1,4 @@
-"""Readings of the machine come whole or with a problem in words, and the last of them are kept."""
+"""Readings of the machine come whole or with a problem in words."""
 
 import os
 
@@ -6,8 +6,7 @@ import pytest
 
 from tui_gpt import hardware
 from tui_gpt.hardware import Gpu
-from tui_gpt.workbench.state import system_monitor
-from tui_gpt.workbench.state.system_monitor import HISTORY_LENGTH, SystemMonitor
+from tui_gpt.workbench.state.system_monitor import SystemMonitor
 
 CARD = Gpu(0, "GPU-0", "A card", 1, 2, 0.5, 60, 70.0)
 
@@ -46,19 +45,3 @@ def test_a_machine_that_says_nothing_ends_nothing(monkeypatch, cards):
 
     monkeypatch.setattr(hardware, "host", fail)
     assert SystemMonitor().read().problem == "OSError: no /proc"
-
-
-def test_the_last_readings_are_kept_for_sparklines(monkeypatch, cards):
-    monkeypatch.setattr(hardware, "host", lambda: None)
-    monitor = SystemMonitor()
-    monitor.read()
-    cards.clear()
-    monitor.read((os.getpid(),))
-    assert monitor.gpu_utilisation("GPU-0") == [0.5, None]
-    assert [cores is None for cores in monitor.trainer_cores()] == [True, False]
-    kept = monitor.history
-    for _ in range(HISTORY_LENGTH):
-        monitor.read()
-    assert len(monitor.history) == HISTORY_LENGTH
-    assert len(kept) == 2  # a reader's copy does not change under it
-    assert system_monitor.HISTORY_LENGTH <= 1000

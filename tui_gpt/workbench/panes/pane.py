@@ -10,10 +10,10 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
-from textual.widgets import Static
 
-from tui_gpt.workbench.drawing.formatting import width_of, wrap
+from tui_gpt.workbench.drawing.formatting import cut, width_of, wrap
 from tui_gpt.workbench.state.session import Session
+from tui_gpt.workbench.widgets.quiet_static import QuietStatic
 
 NOTHING = Content()
 BAR_MINIMUM = 6  # cells; a shorter bar says nothing
@@ -33,7 +33,7 @@ class Pane(VerticalScroll):
     def __init__(self, session: Session) -> None:
         super().__init__(id=self.NAME, classes="pane")
         self.session = session
-        self._titles: dict[str, Content] = {}
+        self._titles = (NOTHING, NOTHING)
 
     @property
     def target(self) -> Widget:
@@ -48,25 +48,20 @@ class Pane(VerticalScroll):
 
     def text(self) -> str:
         """Return what the pane shows, for the clipboard."""
-        raise NotImplementedError
+        return "\n\n".join(widget.text for widget in self.query(QuietStatic) if widget.display)
 
     def set_title(self, title: Content, subtitle: Content = NOTHING) -> None:
         """Set the border's texts, where they changed."""
-        for name, text in (("border_title", title), ("border_subtitle", subtitle)):
-            if not (name in self._titles and self._titles[name].is_same(text)):
-                self._titles[name] = text
-                setattr(self, name, text)
+        if not (title.is_same(self._titles[0]) and subtitle.is_same(self._titles[1])):
+            self._titles = title, subtitle
+            self.border_title, self.border_subtitle = title, subtitle
 
 
 class TextPane(Pane):
     """A pane of lines. Subclasses return them from `lines`."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._shown: Content | None = None
-
     def compose(self) -> ComposeResult:
-        yield Static(markup=False)
+        yield QuietStatic()
 
     def lines(self, width: int) -> Sequence[Content]:
         """Return the lines, none wider than `width` cells."""
@@ -77,14 +72,7 @@ class TextPane(Pane):
 
     def refresh_data(self) -> None:
         lines = self.lines(max(10, self.scrollable_content_region.width))
-        content, before = Content("\n").join(lines), self._shown
-        if before is None or not content.is_same(before):
-            self._shown = content
-            is_as_long = before is not None and before.plain.count("\n") == content.plain.count("\n")
-            self.query_one(Static).update(content, layout=not is_as_long)
-
-    def text(self) -> str:
-        return self._shown.plain if self._shown else ""
+        self.query_one(QuietStatic).show(Content("\n").join(lines))
 
 
 def hanging(mark: Content, text: str, width: int, style: str = "", limit: int = 12) -> list[Content]:
@@ -96,22 +84,20 @@ def hanging(mark: Content, text: str, width: int, style: str = "", limit: int = 
 
 def meter(label: str, share: float, figure: str, width: int, style: str = "$primary") -> Content:
     """Return `label ━━━━──── figure`; where it is narrow, the bar goes first and the figure stays whole."""
-    share = min(1.0, max(0.0, share))
     room = width - width_of(label) - width_of(figure) - 2
     if room < BAR_MINIMUM:
         return sides(label, figure, width)
-    full = round(share * room)
+    full = round(min(1.0, max(0.0, share)) * room)
     return Content.assemble(
         (label, "$foreground-muted"), " ", ("━" * full, style), ("─" * (room - full), "$border-blurred"), f" {figure}"
     )
 
 
-def sides(label: str, figure: str, width: int, style: str = "") -> Content:
+def sides(label: str, figure: str, width: int) -> Content:
     """Return `label` at the left and `figure` at the right; the label is cut where both do not fit."""
-    room = max(0, width - width_of(figure) - 1)
-    label = label if width_of(label) <= room else label[: max(0, room - 1)] + "…"
+    label = cut(label, max(0, width - width_of(figure) - 1))
     gap = " " * max(1, width - width_of(label) - width_of(figure))
-    return Content.assemble((label, "$foreground-muted"), gap, (figure, style))
+    return Content.assemble((label, "$foreground-muted"), gap, figure)
 
 
 def clickable(text: Content, action: str) -> Content:

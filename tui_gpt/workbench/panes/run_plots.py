@@ -51,6 +51,14 @@ class View:
     whole_plan: bool = False
     x_range: Range | None = None
 
+    @property
+    def words(self) -> str:
+        """How the chart is looked at, for its border: `fit · smooth auto · linear`."""
+        words = ["zoom" if self.x_range is not None else "whole plan" if self.whole_plan else "fit"]
+        words += [] if self.axis == "step" else [self.axis]
+        words += ["raw" if self.smoothing == "raw" else f"smooth {self.smoothing}", "log" if self.is_log else "linear"]
+        return " · ".join(words)
+
 
 def view_of(preferences: Preferences, x_range: Range | None = None) -> View:
     """Return the user's preferences as a view, zoomed to `x_range`."""

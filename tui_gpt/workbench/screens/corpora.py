@@ -188,7 +188,7 @@ class CorporaScreen(CorpusTasks):
     def use_corpus(self, reference: str) -> None:
         """Make `reference` the draft's corpus, and go to New run."""
         try:
-            self.session.draft.set("data.corpus", reference)
+            self.session.draft.set({"data.corpus": reference})
         except UserError as error:
             self.notify(str(error), severity="error")
             return

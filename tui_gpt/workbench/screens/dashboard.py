@@ -22,18 +22,15 @@ from tui_gpt.workbench.dialogs.picker import Item, Picker
 from tui_gpt.workbench.dialogs.prompt import Prompt
 from tui_gpt.workbench.dialogs.viewer import Viewer, join_lines, log_text
 from tui_gpt.workbench.panes.dashboard.banner import Banner
+from tui_gpt.workbench.panes.dashboard.charts import ChartPane, GaugesPane, metric_items
 from tui_gpt.workbench.panes.dashboard.events import EventsPane, viewer_lines
 from tui_gpt.workbench.panes.dashboard.first_minutes import Welcome
-from tui_gpt.workbench.panes.dashboard.gauges import GaugesPane
 from tui_gpt.workbench.panes.dashboard.health import HealthPane
 from tui_gpt.workbench.panes.dashboard.machine import MachinePane
-from tui_gpt.workbench.panes.dashboard.main_chart import ChartPane, metric_items
 from tui_gpt.workbench.panes.dashboard.samples import SamplesPane
 from tui_gpt.workbench.panes.pane import Pane
-from tui_gpt.workbench.screens.dashboard_footer import footer_labels
 from tui_gpt.workbench.screens.work_screen import WorkScreen
 from tui_gpt.workbench.state.preferences import Smoothing, XAxis
-from tui_gpt.workbench.state.redraw_pace import RedrawPace
 from tui_gpt.workbench.state.run_monitor import RunMonitor
 from tui_gpt.workbench.state.session import Session
 from tui_gpt.workbench.widgets.status_bar import StatusBar
@@ -48,6 +45,9 @@ PANES = {
 }
 SMOOTHINGS: tuple[Smoothing, ...] = ("raw", "light", "auto", "heavy")
 X_AXES: tuple[XAxis, ...] = ("step", "tokens", "time")
+LIVE_ONLY = ("pause", "checkpoint", "sample", "stop")  # actions that the footer names while the run is live
+QUIET = ("use_config", "log", "events", "log_scale", "x_axis", "whole_plan")  # named only where they help most
+NARROW_QUIET = ("config", "maximize", "filter", "command_palette")
 
 
 class DashboardScreen(WorkScreen):
@@ -62,27 +62,30 @@ class DashboardScreen(WorkScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._labels: dict[str, str] = {}
-        self._pace = RedrawPace()
         self.front = session.preferences.pane if session.preferences.pane in PANES else "chart"
 
     def compose_body(self) -> ComposeResult:
         session = self.session
-        yield StatusBar(session, self._pace)
+        yield StatusBar(session)
         yield Banner(session)
         with Container(id="panes"):
-            yield ChartPane(session, self._pace)
+            yield ChartPane(session)
             with Vertical(id="side"):
                 yield HealthPane(session)
                 yield MachinePane(session)
                 yield EventsPane(session)
-            yield GaugesPane(session, self._pace)
+            yield GaugesPane(session)
             yield SamplesPane(session)
         yield Welcome(session)
 
     def on_mount(self) -> None:
-        self._labels = footer_labels(self.session, is_narrow="-narrow" in self.classes)
+        self._labels = self._footer_labels()
         self._show_front()
         self.pane(self.front).target.focus()
+
+    @property
+    def monitor(self) -> RunMonitor | None:
+        return self.session.monitor
 
     def pane(self, name: str) -> Pane:
         """Return a pane by its name in `PANES`."""
@@ -93,9 +96,7 @@ class DashboardScreen(WorkScreen):
     def refresh_data(self) -> None:
         """Bring the panes up to date; a frozen view leaves them as they are."""
         super().refresh_data()
-        self.set_class(self.session.monitor is None, "-no-run")
-        if self.session.monitor is not None and not self.session.is_frozen:
-            self._pace.update(self.session.monitor)
+        self.set_class(self.monitor is None, "-no-run")
         self.query_one(StatusBar).refresh_data()
         self.query_one(Banner).refresh_data()
         self.query_one(Welcome).refresh_data()
@@ -105,22 +106,36 @@ class DashboardScreen(WorkScreen):
                     pane.refresh_data()
         self._refresh_footer()
 
+    def _footer_labels(self) -> dict[str, str]:
+        """Return the footer's word for each action whose word depends on the state; an empty one leaves it out."""
+        monitor, is_live = self.monitor, self.session.is_live
+        labels = dict.fromkeys(QUIET, "")
+        labels["start"] = "" if is_live else "start new" if monitor else "start"
+        labels["resume"] = "resume" if monitor and monitor.has_ended and monitor.state != "gone" else ""
+        if not is_live:
+            labels |= dict.fromkeys(LIVE_ONLY, "")
+            labels |= {"use_config": "use config", "log": "log"} if monitor else {}
+        elif monitor and monitor.state == "paused":
+            labels["pause"] = "resume"
+        if monitor is None:
+            labels |= dict.fromkeys(("config", "metric", "maximize", "filter"), "")
+        if self.has_class("-narrow"):
+            labels |= dict.fromkeys(NARROW_QUIET, "")
+        return labels
+
     def _refresh_footer(self) -> None:
-        labels = footer_labels(self.session, is_narrow="-narrow" in self.classes)
-        if labels != self._labels:
+        if (labels := self._footer_labels()) != self._labels:
             self._labels = labels
             self.refresh_bindings()
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:
         """Return the bindings with the footer's words for the state that the run is in; all of them stay active."""
-        labels = footer_labels(self.session, is_narrow="-narrow" in self.classes)
-        found = super().active_bindings
+        labels, found = self._footer_labels(), super().active_bindings
         for key, active in found.items():
             label = labels.get(active.binding.action)
             if label is not None:
-                binding = replace(active.binding, description=label, show=bool(label))
-                found[key] = active._replace(binding=binding)
+                found[key] = active._replace(binding=replace(active.binding, description=label, show=bool(label)))
         return found
 
     @on(events.DescendantFocus)
@@ -135,14 +150,11 @@ class DashboardScreen(WorkScreen):
 
     def _add_tabs(self) -> None:
         """Add the tabs once the screen is narrow; the footer has fewer words then."""
-        if "-narrow" in self.classes and not self.query("#pane-tabs"):
-            tabs = Tabs(
-                *(Tab(f"{number} {title}", id=f"tab-{name}") for number, (name, title) in enumerate(PANES.items(), 1)),
-                active=f"tab-{self.front}",
-                id="pane-tabs",
-            )
-            tabs.can_focus = False
-            self.mount(tabs, before="#panes")
+        if self.has_class("-narrow") and not self.query("#pane-tabs"):
+            tabs = [Tab(f"{number} {PANES[name]}", id=f"tab-{name}") for number, name in enumerate(PANES, 1)]
+            bar = Tabs(*tabs, active=f"tab-{self.front}", id="pane-tabs")
+            bar.can_focus = False
+            self.mount(bar, before="#panes")
         self._refresh_footer()
 
     def _show_front(self) -> None:
@@ -150,8 +162,8 @@ class DashboardScreen(WorkScreen):
         for pane in self.query(Pane):
             pane.set_class(pane.id == self.front, "-front")
         self.query_one("#side").set_class(self.front in ("health", "machine", "events"), "-front")
-        for tab in self.query(f"#tab-{self.front}"):
-            self.query_one("#pane-tabs", Tabs).active = tab.id or ""
+        for bar in self.query("#pane-tabs").results(Tabs):
+            bar.active = f"tab-{self.front}"
         self.refresh_data()
 
     @on(Tabs.TabActivated, "#pane-tabs")
@@ -168,9 +180,9 @@ class DashboardScreen(WorkScreen):
         self.pane(name).target.focus()
 
     def text_to_copy(self) -> str:
-        if self.session.monitor is None:
+        if self.monitor is None:
             return ""
-        return "\n".join(filter(None, (self.query_one(Banner).text(), self.pane(self.front).text())))
+        return "\n".join(filter(None, (self.query_one(Banner).text, self.pane(self.front).text())))
 
     # ── the view ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,7 +192,7 @@ class DashboardScreen(WorkScreen):
     def action_maximize(self) -> None:
         if self.maximized is not None:
             self.minimize()
-        elif self.session.monitor is not None:
+        elif self.monitor is not None:
             self.maximize(self.pane(self.front), container=False)
 
     def action_back(self) -> None:
@@ -195,17 +207,13 @@ class DashboardScreen(WorkScreen):
         self.refresh_data()
 
     def action_log_scale(self) -> None:
-        self.session.preferences.log_y = not self.session.preferences.log_y
-        self._view_changed()
+        self._change_view(log_y=not self.session.preferences.log_y)
 
     def action_x_axis(self) -> None:
-        view = self.session.preferences
-        view.x_axis = X_AXES[(X_AXES.index(view.x_axis) + 1) % len(X_AXES)]
-        self._view_changed()
+        self._change_view(x_axis=X_AXES[(X_AXES.index(self.session.preferences.x_axis) + 1) % len(X_AXES)])
 
     def action_whole_plan(self) -> None:
-        self.session.preferences.whole_plan = not self.session.preferences.whole_plan
-        self._view_changed()
+        self._change_view(whole_plan=not self.session.preferences.whole_plan)
 
     def action_smoother(self) -> None:
         self._smooth(1)
@@ -214,19 +222,20 @@ class DashboardScreen(WorkScreen):
         self._smooth(-1)
 
     def action_raw(self) -> None:
-        self._smooth(-len(SMOOTHINGS))
+        self._change_view(smoothing="raw")
 
     def _smooth(self, by: int) -> None:
-        view = self.session.preferences
-        view.smoothing = SMOOTHINGS[min(max(0, SMOOTHINGS.index(view.smoothing) + by), len(SMOOTHINGS) - 1)]
-        self._view_changed()
+        at = SMOOTHINGS.index(self.session.preferences.smoothing) + by
+        self._change_view(smoothing=SMOOTHINGS[min(max(0, at), len(SMOOTHINGS) - 1)])
 
-    def _view_changed(self) -> None:
-        if self.session.monitor is not None:
-            self._pace.update(self.session.monitor, at_once=True)
-        self.query_one(ChartPane).refresh_data()
-        self.query_one(GaugesPane).refresh_data()
-        self.query_one(StatusBar).refresh_data()
+    def _change_view(self, **changes: object) -> None:
+        """Change preferences, and draw what they show, also in a frozen view."""
+        for name, value in changes.items():
+            setattr(self.session.preferences, name, value)
+        if self.monitor is not None:
+            self.monitor.draw_curves()
+        for widget in (self.query_one(ChartPane), self.query_one(GaugesPane), self.query_one(StatusBar)):
+            widget.refresh_data()
 
     def action_previous_sample(self) -> None:
         self.query_one(SamplesPane).step_by(-1)
@@ -242,8 +251,7 @@ class DashboardScreen(WorkScreen):
         picker = Picker("Metric", items, current=self.session.preferences.metric)
         chosen = await self.app.push_screen_wait(picker)
         if chosen is not None:
-            self.session.preferences.metric = str(chosen)
-            self._view_changed()
+            self._change_view(metric=str(chosen))
 
     @work(group="dialog")
     async def action_filter(self) -> None:
@@ -265,10 +273,6 @@ class DashboardScreen(WorkScreen):
             pane.refresh_data()
 
     # ── the run ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def monitor(self) -> RunMonitor | None:
-        return self.session.monitor
 
     def action_start(self) -> None:
         self.post_message(StartRun())
@@ -294,19 +298,17 @@ class DashboardScreen(WorkScreen):
         self.post_message(StopRun())
 
     def action_resume(self) -> None:
-        monitor = self.monitor
-        if monitor is None or not monitor.has_ended:
+        if self.monitor is not None and self.monitor.has_ended:
+            self.post_message(ResumeRun(self.monitor.folder))
+        else:
             key = keys.key_hint("pause", self.session.keymap, keys.DASHBOARD)
             self.notify(f"only a run that has ended is resumed; {key} pauses and continues a live one")
-        else:
-            self.post_message(ResumeRun(monitor.folder))
 
     def action_use_config(self) -> None:
-        monitor = self.monitor
-        if monitor is None or not monitor.asked:
-            self.notify("there is no run whose config could be used")
+        if self.monitor is not None and self.monitor.asked:
+            self.post_message(UseConfig(self.monitor.asked, str(self.monitor.folder.config)))
         else:
-            self.post_message(UseConfig(monitor.asked, str(monitor.folder.config)))
+            self.notify("there is no run whose config could be used")
 
     def action_config(self) -> None:
         monitor = self.monitor
@@ -328,7 +330,7 @@ class DashboardScreen(WorkScreen):
     @work(group="dialog")
     async def action_events(self) -> None:
         monitor = self.monitor
-        if monitor is None or not self.is_in_front:
+        if monitor is None:
             return
         try:
             found = await asyncio.to_thread(monitor.folder.read_events)

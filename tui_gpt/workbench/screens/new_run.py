@@ -15,7 +15,7 @@ from textual.widgets import Button, Input, Static, Tab, Tabs
 from tui_gpt.config import PRESETS, PURPOSES, Field, field, fields, read_toml
 from tui_gpt.errors import UserError
 from tui_gpt.workbench import keys
-from tui_gpt.workbench.app_messages import DraftChanged, RunTask, ShowScreen, StartRun, UseConfig, ViewTokens
+from tui_gpt.workbench.app_messages import DraftChanged, RunTask, ShowScreen, StartRun, ViewTokens
 from tui_gpt.workbench.dialogs.confirm import Answer, Confirm
 from tui_gpt.workbench.dialogs.prompt import Prompt
 from tui_gpt.workbench.drawing.sanitizing import one_line
@@ -23,20 +23,11 @@ from tui_gpt.workbench.jobs.task import TaskRequest
 from tui_gpt.workbench.panes.plan import PlanPane
 from tui_gpt.workbench.screens.external_editor import edit_text
 from tui_gpt.workbench.screens.work_screen import WorkScreen
-from tui_gpt.workbench.state.draft import flatten, format_value, to_editable_toml
+from tui_gpt.workbench.state.draft import differences_from_preset, flatten, format_value, to_editable_toml
 from tui_gpt.workbench.state.session import Session
 from tui_gpt.workbench.widgets.setting_row import SettingRow
 
-SECTIONS = {
-    "main": "Main",
-    "model": "Model",
-    "data": "Data",
-    "optimizer": "Optimizer",
-    "schedule": "Schedule",
-    "training": "Training",
-    "checkpoints": "Checkpoints",
-    "sampling": "Sampling",
-}
+SECTIONS = ("main", "model", "data", "optimizer", "schedule", "training", "checkpoints", "sampling")
 MAIN = (  # what most runs change
     "preset",
     "data.corpus",
@@ -76,13 +67,8 @@ class NewRunScreen(WorkScreen):
     NewRunScreen PlanPane { height: 1fr; }
     NewRunScreen #start { width: 1fr; }
     NewRunScreen.-narrow #right { width: 34; }
-    NewRunScreen.-narrow .setting-name { width: 19; }
-    NewRunScreen.-narrow .setting-mark { width: 1; }
     NewRunScreen.-narrow SettingRow Select, NewRunScreen.-narrow SettingRow Input { width: 1fr; }
-    NewRunScreen.-narrow SettingRow .setting-unit { display: none; }
-    NewRunScreen.-narrow SettingRow #switch-word { display: block; }
     NewRunScreen.-wide #right { width: 64; }
-    NewRunScreen.-wide SettingRow .setting-help { display: block; }
     NewRunScreen.-short #sections, NewRunScreen.-short #body { margin-top: 0; }
     """
 
@@ -96,7 +82,7 @@ class NewRunScreen(WorkScreen):
         self._asked_shown: object = None
 
     def compose_body(self) -> ComposeResult:
-        yield Tabs(*(Tab(title, id=name) for name, title in SECTIONS.items()), id="sections")
+        yield Tabs(*(Tab(name.capitalize(), id=name) for name in SECTIONS), id="sections")
         with Horizontal(id="body"):
             with Vertical(id="left"):
                 yield VerticalScroll(id="form", can_focus=False)
@@ -129,7 +115,7 @@ class NewRunScreen(WorkScreen):
         form = self.query_one("#form", VerticalScroll)
         await form.remove_children()
         await form.mount_all(self._row(item) for item in self._listed())
-        self._say(f"{SECTIONS[self._section]}: tab moves to the settings, ← → change the section")
+        self._say(f"{self._section.capitalize()}: tab moves to the settings, ← → change the section")
 
     def _listed(self) -> list[Field]:
         if self._needle:
@@ -141,22 +127,23 @@ class NewRunScreen(WorkScreen):
         return [item for item in fields().values() if item.section == self._section]
 
     def _row(self, item: Field) -> SettingRow:
-        draft = self.session.draft
-        choices: list[tuple[str, str]] = []
-        suggestions: tuple[str, ...] = ()
-        if item.key == "preset":
-            purposes = PURPOSES | {name: "saved config" for name in self._configs if name not in PRESETS}
-            wide, is_narrow = max(map(len, PRESETS)), self.has_class("-narrow")
-            choices = [
-                (one_line(name) if is_narrow else f"{one_line(name):<{wide}}  {purpose}", name)
-                for name, purpose in purposes.items()
-            ]
-        elif item.key == "data.tokenizer":
-            suggestions = TOKENIZERS
-        value = self._pending.get(item.key, format_value(flatten(draft.config)[item.key]))
-        is_set = item.key != "preset" and draft.is_set(item.key)
-        full_name = (lambda shown: shown.key) if self._needle else None
-        return SettingRow(item, value, is_set=is_set, suggestions=suggestions, choices=choices, name_of=full_name)
+        value = self._pending.get(item.key, format_value(flatten(self.session.draft.config)[item.key]))
+        return SettingRow(
+            item,
+            value,
+            is_set=self.session.draft.is_set(item.key),
+            suggestions=TOKENIZERS if item.key == "data.tokenizer" else (),
+            choices=self._presets() if item.key == "preset" else (),
+            label=item.key if self._needle else "",
+        )
+
+    def _presets(self) -> list[tuple[str, str]]:
+        """Return the presets and the saved configs, each with what it is for where there is room."""
+        purposes = PURPOSES | {name: "saved config" for name in self._configs if name not in PRESETS}
+        if self.has_class("-narrow"):
+            return [(one_line(name), name) for name in purposes]
+        width = max(map(len, PRESETS))
+        return [(f"{one_line(name):<{width}}  {purpose}", name) for name, purpose in purposes.items()]
 
     def _show_values(self) -> None:
         draft = self.session.draft
@@ -164,19 +151,19 @@ class NewRunScreen(WorkScreen):
         for row in self.query(SettingRow):
             key = row.field.key
             if key not in self._pending:
-                row.show(format_value(values[key]), is_set=key != "preset" and draft.is_set(key))
+                row.show(format_value(values[key]), is_set=draft.is_set(key))
             row.judge(self._problems.get(key, ""))
         self.query_one(PlanPane).refresh_data()
 
     @on(SettingRow.Entered)
     def _entered(self, message: SettingRow.Entered) -> None:
         message.stop()
-        draft, key = self.session.draft, message.key
+        draft, key = self.session.draft, message.row.field.key
         if key == "preset":
             self._use_preset(message.text)
         else:
-            self._problems = draft.set_many(self._pending | {key: message.text})
             entered = self._pending | {key: message.text}
+            self._problems = draft.set_what_can_be(entered)
             self._pending = {name: entered[name] for name in self._problems}
         self._asked_shown = draft.asked
         self._show_values()
@@ -190,9 +177,9 @@ class NewRunScreen(WorkScreen):
         self._pending, self._problems = {}, {}
         try:
             if name in PRESETS:
-                draft.use_preset(name)
+                draft.set({"preset": name})
             elif name in self._configs:
-                draft.load_from(read_toml(self._configs[name]), str(self._configs[name]))
+                draft.replace(read_toml(self._configs[name]), str(self._configs[name]))
         except UserError as error:
             self._problems["preset"] = str(error)
 
@@ -205,10 +192,10 @@ class NewRunScreen(WorkScreen):
         if row.problem:
             self._say(f"✗ {row.problem}", is_problem=True)
             return
-        item, draft = row.field, self.session.draft
+        item, config = row.field, self.session.draft.config
         parts = [f"{item.key}: {item.help}", f"allowed: {item.allowed}"]
-        if item.key in draft.differences():
-            parts.append(f"{draft.config.preset} has {format_value(draft.differences()[item.key][0])}")
+        if item.key in (changed := differences_from_preset(config)):
+            parts.append(f"{config.preset} has {format_value(changed[item.key][0])}")
         self._say(" · ".join(parts))
 
     def _say(self, text: str, *, is_problem: bool = False) -> None:
@@ -261,14 +248,14 @@ class NewRunScreen(WorkScreen):
     @work(group="reset", exclusive=True)
     async def _reset_all(self) -> None:
         draft = self.session.draft
-        count = len(draft.differences())
+        count = len(differences_from_preset(draft.config))
         if not count:
             self.notify(f"every setting is as {draft.config.preset} has it")
             return
         text = f"{count} settings go back to the values of {draft.config.preset}."
         if await self.app.push_screen_wait(Confirm("Reset the config", text, [Answer("y", "reset", "reset")])):
             self._pending, self._problems = {}, {}
-            draft.start_over()
+            draft.replace({"preset": draft.config.preset})
             self.post_message(DraftChanged())
 
     def action_browse(self) -> None:
@@ -318,7 +305,7 @@ class NewRunScreen(WorkScreen):
     async def action_editor(self) -> None:
         """Edit the draft as TOML; what is wrong in it can be edited again."""
         draft = self.session.draft
-        before = text = to_editable_toml(draft.asked, draft.config)
+        before = text = to_editable_toml(draft)
         while True:
             try:
                 text = await edit_text(self.app, text)
@@ -328,8 +315,7 @@ class NewRunScreen(WorkScreen):
             if text == before:
                 return
             try:
-                asked = tomllib.loads(text)
-                draft.load_from(asked, "config.toml")
+                draft.replace(tomllib.loads(text), "config.toml")
             except (UserError, tomllib.TOMLDecodeError, RecursionError) as error:
                 answers = [Answer("a", "edit it again", "again"), Answer("d", "drop the changes", "drop", True)]
                 question = Confirm("The config cannot be used", str(error), answers)
@@ -337,9 +323,8 @@ class NewRunScreen(WorkScreen):
                     return
             else:
                 self._pending, self._problems = {}, {}
-                self.post_message(UseConfig(asked, "config.toml"))
+                self.post_message(DraftChanged())
                 return
 
     def text_to_copy(self) -> str:
-        draft = self.session.draft
-        return to_editable_toml(draft.asked, draft.config)
+        return to_editable_toml(self.session.draft)

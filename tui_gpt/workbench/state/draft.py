@@ -17,7 +17,6 @@ import msgspec
 
 from tui_gpt.config import (
     Config,
-    Field,
     PartialConfig,
     build,
     field,
@@ -62,57 +61,44 @@ class Draft:
             self._write(self.path)
 
     def replace(self, asked: PartialConfig, where: str = "config") -> None:
-        """Make `asked` the draft. Raises ConfigError, and changes nothing, when it cannot run."""
+        """Make a copy of `asked` the draft. Raises ConfigError, and changes nothing, when it cannot run."""
         config = build(asked, where)
         kept = {key: copy.deepcopy(value) for key, value in asked.items() if value != {}}
         self.asked, self.config = {"preset": config.preset} | kept, config
 
-    def load_from(self, asked: PartialConfig, where: str) -> None:
-        """Make a saved config or a run's the draft. Raises ConfigError, and changes nothing, when it cannot run."""
-        self.replace(asked, where)
+    def set(self, texts: Mapping[str, str]) -> None:
+        """Set keys as `texts` writes them. Raises ConfigError, and changes nothing, when that is not allowed."""
+        asked = copy.deepcopy(self.asked)
+        for key, text in texts.items():
+            set_key(asked, key, field(key).parse(text.strip()))
+        self.replace(asked)
 
-    def try_value(self, key: str, text: str) -> Config:
-        """Return the config with `key` set as `text` writes it. Raises ConfigError saying what is wrong."""
-        return build(self._with(key, text), "config")
-
-    def set(self, key: str, text: str) -> None:
-        """Set `key` as `text` writes it. Raises ConfigError, and changes nothing, when that is not allowed."""
-        self.replace(self._with(key, text))
-
-    def set_many(self, texts: Mapping[str, str]) -> dict[str, str]:
-        """Set several keys, together if that works and otherwise each that works alone; return the others' problems.
+    def set_what_can_be(self, texts: Mapping[str, str]) -> dict[str, str]:
+        """Set keys, together if that works and otherwise each that works alone; return the others' problems.
 
         Settings may depend on each other (heads must divide the width), so two that contradict the draft one by one
         can be right together.
         """
         try:
-            asked = copy.deepcopy(self.asked)
-            for key, text in texts.items():
-                set_key(asked, key, field(key).parse(text.strip()))
-            self.replace(asked)
+            self.set(texts)
             return {}
         except UserError:
-            problems = {key: validate_text(self, field(key), text) for key, text in texts.items()}
-            for key, text in texts.items():
-                if not problems[key]:
-                    self.set(key, text)
-            return {key: validate_text(self, field(key), texts[key]) for key, problem in problems.items() if problem}
+            problems = dict.fromkeys(texts, "")
+        for key in [*texts, *texts]:  # twice, since one may be right only after another
+            if key in problems:
+                try:
+                    self.set({key: texts[key]})
+                    del problems[key]
+                except UserError as error:
+                    problems[key] = f"{error.what}. {error.do}" if error.do else error.what
+        return problems
 
     def reset(self, key: str) -> None:
         """Put `key` back to the preset's value. Raises ConfigError when the rest then contradicts it."""
         asked = copy.deepcopy(self.asked)
         section, _, name = key.rpartition(".")
-        if section in asked:
-            asked[section].pop(name, None)
+        asked.get(section, {}).pop(name, None)
         self.replace(asked)
-
-    def use_preset(self, name: str) -> None:
-        """Change the preset and keep what was set by hand. Raises ConfigError when the two contradict each other."""
-        self.replace({**self.asked, "preset": name})
-
-    def start_over(self) -> None:
-        """Drop everything that was set by hand; the preset stays."""
-        self.replace({"preset": self.config.preset})
 
     def saved(self) -> list[Path]:
         """Return the configs that were saved under a name. Blocking."""
@@ -134,18 +120,9 @@ class Draft:
         self._write(path)
         return path
 
-    def differences(self) -> dict[str, tuple[Any, Any]]:
-        """Return what differs from the preset as {key: (the preset's value, the draft's)}."""
-        return differences_from_preset(self.config)
-
     def is_set(self, key: str) -> bool:
         """Return whether the user set `key`, be it to the preset's own value."""
-        return key in flatten_keys(self.asked)
-
-    def _with(self, key: str, text: str) -> PartialConfig:
-        asked = copy.deepcopy(self.asked)
-        set_key(asked, key, field(key).parse(text.strip()))
-        return asked
+        return key != "preset" and key in flatten_keys(self.asked)
 
     def _write(self, path: Path) -> None:
         try:
@@ -161,11 +138,11 @@ def differences_from_preset(config: Config) -> dict[str, tuple[Any, Any]]:
     return {key: (before[key], after[key]) for key in fields() if before[key] != after[key]}
 
 
-def to_editable_toml(asked: PartialConfig, config: Config) -> str:
-    """Return `asked` as TOML to edit by hand: what is set as it is, the rest as comments with value and help."""
+def to_editable_toml(draft: Draft) -> str:
+    """Return the draft as TOML to edit by hand: what is set as it is, the rest as comments with value and help."""
     import tomli_w
 
-    values, set_by_hand = flatten(config), flatten_keys(asked)
+    values = flatten(draft.config)
     lines: list[str] = []
     section = ""
     for key, item in fields().items():
@@ -173,7 +150,7 @@ def to_editable_toml(asked: PartialConfig, config: Config) -> str:
             section = item.section
             lines += ["", f"[{section}]"]
         line = tomli_w.dumps({item.name: values[key]}).strip().replace("\n", " ")
-        lines.append(line if key in set_by_hand else f"# {line}  # {item.help}")
+        lines.append(line if key in flatten_keys(draft.asked) else f"# {line}  # {item.help}")
     return "\n".join(lines) + "\n"
 
 
@@ -189,15 +166,4 @@ def format_value(value: Any) -> str:
     if isinstance(value, float):
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
-    if isinstance(value, list | tuple):
-        return msgspec.json.encode(list(value)).decode()
-    return str(value)
-
-
-def validate_text(draft: Draft, field: Field, text: str) -> str:
-    """Return what is wrong with `text` as the value of `field`; empty when nothing is."""
-    try:
-        draft.try_value(field.key, text)
-    except UserError as error:
-        return f"{error.what}. {error.do}" if error.do else error.what
-    return ""
+    return msgspec.json.encode(value).decode() if isinstance(value, list | tuple) else str(value)

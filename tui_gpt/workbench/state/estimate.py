@@ -7,9 +7,10 @@ yet is None rather than guessed.
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tui_gpt.config import Config, Duration
 from tui_gpt.config.estimates import memory_bytes, parameters, rows_per_epoch, window_step
@@ -17,22 +18,12 @@ from tui_gpt.errors import ConfigError, UserError
 from tui_gpt.run.folder import list_runs
 
 if TYPE_CHECKING:
+    from tui_gpt.workbench.state.corpora.corpus_summary import CorpusSummary
     from tui_gpt.workbench.state.system_monitor import SystemReadings
 
 GIB = 2**30
 MAX_EPOCHS = 4.0  # up to here, repeated text teaches about as much as new text (Muennighoff et al. 2023)
 MIN_VALIDATION_WINDOWS = 16
-
-
-class CorpusCounts(Protocol):
-    """What an estimate needs of a corpus; None stands for what is not known."""
-
-    @property
-    def train_tokens(self) -> int | None: ...
-    @property
-    def val_tokens(self) -> int | None: ...
-    @property
-    def vocab_size(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,7 @@ class Estimate:
 
 
 def estimate(
-    config: Config, corpus: CorpusCounts | None, readings: SystemReadings, speed: Speed | None = None
+    config: Config, corpus: CorpusSummary | None, readings: SystemReadings, speed: Speed | None = None
 ) -> Estimate:
     """Return what training with `config` will cost."""
     vocab_size = corpus.vocab_size if corpus else None
@@ -86,14 +77,7 @@ def estimate(
     free, device = _free_memory(config, readings)
     epochs = steps / steps_per_epoch if steps and steps_per_epoch else None
     per_parameter = tokens / count if tokens and count else None
-    warnings = (
-        _memory_warning(needed, free, device),
-        _corpus_warning(config, train_tokens, corpus.val_tokens if corpus else None),
-        _epochs_warning(epochs),
-        _tokens_warning(per_parameter),
-        _schedule_warning(config, steps),
-    )
-    return Estimate(
+    found = Estimate(
         tokens_per_step=per_step,
         vocab_size=vocab_size,
         parameters=count,
@@ -105,8 +89,8 @@ def estimate(
         memory_free_bytes=free,
         memory_device=device,
         seconds=seconds,
-        warnings=tuple(warning for warning in warnings if warning),
     )
+    return replace(found, warnings=tuple(_warnings(config, corpus, found)))
 
 
 def _free_memory(config: Config, readings: SystemReadings) -> tuple[int | None, str]:
@@ -121,51 +105,37 @@ def _free_memory(config: Config, readings: SystemReadings) -> tuple[int | None, 
     return (readings.host.memory_free_bytes, "host") if readings.host else (None, "host")
 
 
-def _memory_warning(needed: int | None, free: int | None, device: str) -> str:
-    if needed is None or free is None or needed <= free:
-        return ""
-    return (
-        f"about {needed / GIB:.1f} GiB of memory are needed and {free / GIB:.1f} GiB are free on {device}:"
-        " lower training.micro_batch_size"
-    )
-
-
-def _corpus_warning(config: Config, train_tokens: int | None, val_tokens: int | None) -> str:
-    context = config.model.context_length
-    if train_tokens is not None and train_tokens <= context:
-        return (
-            f"the corpus has {train_tokens:,} training tokens, and one context holds {context:,}:"
+def _warnings(config: Config, corpus: CorpusSummary | None, found: Estimate) -> Iterator[str]:
+    """Yield what to think over before the start, the gravest first."""
+    context, warmup = config.model.context_length, config.schedule.warmup_steps
+    train, val = (corpus.train_tokens, corpus.val_tokens) if corpus else (None, None)
+    needed, free = found.memory_bytes, found.memory_free_bytes
+    if needed is not None and free is not None and needed > free:
+        yield (
+            f"about {needed / GIB:.1f} GiB of memory are needed and {free / GIB:.1f} GiB are free on"
+            f" {found.memory_device}: lower training.micro_batch_size"
+        )
+    if train is not None and train <= context:
+        yield (
+            f"the corpus has {train:,} training tokens, and one context holds {context:,}:"
             " choose a larger corpus or lower model.context_length"
         )
-    if val_tokens is not None and val_tokens < context * MIN_VALIDATION_WINDOWS:
-        return (
-            f"the validation split has only {val_tokens:,} tokens ({val_tokens / context:.1f} contexts):"
+    elif val is not None and val < context * MIN_VALIDATION_WINDOWS:
+        yield (
+            f"the validation split has only {val:,} tokens ({val / context:.1f} contexts):"
             " its loss will be noisy; raise data.val_fraction"
         )
-    return ""
-
-
-def _epochs_warning(epochs: float | None) -> str:
-    if epochs is None or epochs <= MAX_EPOCHS:
-        return ""
-    times = f"{epochs:.1f}" if epochs < 10 else f"{epochs:,.0f}"
-    return f"the corpus is repeated {times} times: past {MAX_EPOCHS:g} epochs repeated text teaches less"
-
-
-def _tokens_warning(tokens_per_parameter: float | None) -> str:
-    if tokens_per_parameter is None or tokens_per_parameter >= 1:
-        return ""
-    return (
-        f"{tokens_per_parameter:.2g} tokens are seen for each parameter: a smaller model or a longer run learns more"
-        " (about 20 is usual)"
-    )
-
-
-def _schedule_warning(config: Config, steps: int | None) -> str:
-    warmup = config.schedule.warmup_steps
-    if steps is None or not warmup or warmup < steps:
-        return ""
-    return f"the warmup of {warmup:,} steps is as long as the run of {steps:,}: lower schedule.warmup_steps"
+    epochs, per_parameter, steps = found.epochs, found.tokens_per_parameter, found.steps
+    if epochs is not None and epochs > MAX_EPOCHS:
+        times = f"{epochs:.1f}" if epochs < 10 else f"{epochs:,.0f}"
+        yield f"the corpus is repeated {times} times: past {MAX_EPOCHS:g} epochs repeated text teaches less"
+    if per_parameter is not None and per_parameter < 1:
+        yield (
+            f"{per_parameter:.2g} tokens are seen for each parameter: a smaller model or a longer run learns more"
+            " (about 20 is usual)"
+        )
+    if steps is not None and warmup >= steps:
+        yield f"the warmup of {warmup:,} steps is as long as the run of {steps:,}: lower schedule.warmup_steps"
 
 
 def find_speed(runs_dir: Path, config: Config, *, look_back: int = 30) -> Speed | None:

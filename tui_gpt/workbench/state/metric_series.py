@@ -185,21 +185,18 @@ class MetricSeries:
 
     def extend(self, updates: Sequence[Line | Rewound]) -> None:
         """Append lines and carry out rewinds, in order."""
-        if not updates:
-            return
-        self._smoothed.clear()
+        if updates:
+            self._smoothed.clear()
         start = 0
-        for end in [index for index, item in enumerate(updates) if type(item) is Rewound]:
-            self._append(updates[start:end])  # type: ignore[arg-type]
-            self._rewind(updates[end].rewound_to)  # type: ignore[union-attr]
+        rewinds = [index for index, item in enumerate(updates) if type(item) is Rewound]
+        for end in (*rewinds, len(updates)):
+            for begin in range(start, end, 8192):  # column by column within what the processor's cache holds
+                self._append(updates[begin : min(end, begin + 8192)])  # type: ignore[arg-type]
+            if end < len(updates):
+                self._rewind(updates[end].rewound_to)  # type: ignore[union-attr]
             start = end + 1
-        lines: Sequence[Line] = updates[start:]  # type: ignore[assignment]
-        for begin in range(0, len(lines), 8192):  # column by column within what the processor's cache holds
-            self._append(lines[begin : begin + 8192])
 
     def _append(self, lines: Sequence[Line]) -> None:
-        if not lines:
-            return
         losses = [line.loss for line in lines]
         columns = {"loss": losses, "grad_norm": [line.grad_norm for line in lines]}
         self._lines.append([line.step for line in lines], columns)
@@ -284,27 +281,19 @@ class MetricSeries:
         axis: XAxis = "step",
         x_range: tuple[float, float] | None = None,
     ) -> list[tuple[float, float]]:
-        """Return the smoothed curve, which does not depend on axis or zoom except for how many points it has."""
-        if x_range is not None:
-            return self._smoothed_part(metric, smoothing, axis, x_range)
+        """Return the smoothed curve, or the part of it over `x_range` and half as much on each side."""
+        track = self._track(metric)
+        if track is None or not len(track):
+            return []
+        if x_range is not None:  # with what is beside it, so that the curve is the same as without the zoom
+            margin = (x_range[1] - x_range[0]) / 2
+            buckets = self.buckets(metric, axis, (x_range[0] - margin, x_range[1] + margin))
+            before = bisect_right(track.steps, self.step_at(buckets[0].x, axis)) - buckets[0].points
+            return _smooth(buckets, smoothing, before, len(track))
         known = self._smoothed.get((metric, smoothing))
         if known is None:
-            buckets = self.buckets(metric)
-            total = sum(bucket.points for bucket in buckets)
-            known = self._smoothed[metric, smoothing] = _smooth(buckets, smoothing, 0, total)
+            known = self._smoothed[metric, smoothing] = _smooth(self.buckets(metric), smoothing, 0, len(track))
         return known if axis == "step" else [(self.x_at(step, axis), value) for step, value in known]
-
-    def _smoothed_part(
-        self, metric: str, smoothing: Smoothing, axis: XAxis, x_range: tuple[float, float]
-    ) -> list[tuple[float, float]]:
-        part, track = self.buckets(metric, axis, x_range), self._track(metric)
-        if track is None or len(part) < 2 or sum(bucket.points for bucket in part) * 2 > len(track):
-            return self.smoothed(metric, smoothing, axis)
-        left, right = part[0].x, part[-1].x
-        margin = (right - left) / 2  # on each side, so that the curve is the same as without the zoom
-        wide = self.buckets(metric, axis, (left - margin, right + margin))
-        before = bisect_right(track.steps, self.step_at(wide[0].x, axis)) - wide[0].points
-        return [point for point in _smooth(wide, smoothing, before, len(track)) if left <= point[0] <= right]
 
     def smoothed_last(self, metric: str = "loss", smoothing: Smoothing = "auto") -> float | None:
         """Return where the smoothed curve ends: the number that the chart, the header and lists show."""

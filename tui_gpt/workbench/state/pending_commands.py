@@ -41,10 +41,6 @@ class PendingCommand:
     def age_seconds(self) -> float:
         return time.monotonic() - self.sent
 
-    @property
-    def is_overdue(self) -> bool:
-        return self.age_seconds > PATIENCE_SECONDS
-
 
 class PendingCommands:
     """Sends commands to the shown run and tracks them until they are acknowledged."""

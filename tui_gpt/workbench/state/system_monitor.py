@@ -1,12 +1,7 @@
-"""Readings of the machine: GPUs through NVML, and on a CPU what the trainer's processes use.
-
-`SystemMonitor.read()` belongs in a thread, since a driver may take its time to answer. The last readings are kept for
-utilisation sparklines.
-"""
+"""Readings of the machine: GPUs through NVML, and what the trainer's processes use."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +9,6 @@ if TYPE_CHECKING:
     import psutil
 
     from tui_gpt.hardware import Gpu, Host
-
-HISTORY_LENGTH = 120  # readings: one minute at 2 Hz
 
 
 @dataclass(frozen=True)
@@ -26,7 +19,6 @@ class SystemReadings:
     gpus: tuple[Gpu, ...] = ()
     trainer_memory_bytes: int | None = None
     trainer_cores: float | None = None  # cores kept busy since the last reading
-    load: float | None = None  # runnable processes, one-minute mean
     problem: str = ""
 
 
@@ -35,17 +27,15 @@ class SystemMonitor:
 
     def __init__(self) -> None:
         self.readings = SystemReadings()
-        self.history: tuple[SystemReadings, ...] = ()  # oldest first; replaced as a whole, so safe to iterate over
         self._processes: dict[int, psutil.Process] = {}
 
     def read(self, trainer_pids: tuple[int, ...] = ()) -> SystemReadings:
         """Read everything now and return it. Blocking. Never raises: what fails becomes `problem`."""
         try:
-            readings = self._read(trainer_pids)
+            self.readings = self._read(trainer_pids)
         except Exception as error:  # a driver's library may raise anything, and the run is not concerned
-            readings = SystemReadings(problem=f"{type(error).__name__}: {error}")
-        self.readings, self.history = readings, (*self.history, readings)[-HISTORY_LENGTH:]
-        return readings
+            self.readings = SystemReadings(problem=f"{type(error).__name__}: {error}")
+        return self.readings
 
     def _read(self, trainer_pids: tuple[int, ...]) -> SystemReadings:
         from tui_gpt import hardware
@@ -54,8 +44,7 @@ class SystemMonitor:
             gpus, problem = tuple(hardware.gpus()), ""
         except Exception as error:  # see above; what the host says is known all the same
             gpus, problem = (), f"{type(error).__name__}: {error}"
-        memory_bytes, cores = self._read_trainer(trainer_pids)
-        return SystemReadings(hardware.host(), gpus, memory_bytes, cores, os.getloadavg()[0], problem)
+        return SystemReadings(hardware.host(), gpus, *self._read_trainer(trainer_pids), problem)
 
     def _read_trainer(self, pids: tuple[int, ...]) -> tuple[int | None, float | None]:
         import psutil
@@ -72,12 +61,3 @@ class SystemMonitor:
             except psutil.Error:
                 self._processes.pop(pid, None)
         return memory_bytes, cores
-
-    def gpu_utilisation(self, uuid: str) -> list[float | None]:
-        """Return the card's utilisation (0 to 1) over the last readings, oldest first; None where it gave none."""
-        cards = (next((gpu for gpu in each.gpus if gpu.uuid == uuid), None) for each in self.history)
-        return [card.utilisation if card else None for card in cards]
-
-    def trainer_cores(self) -> list[float | None]:
-        """Return the cores that the trainer kept busy over the last readings, oldest first."""
-        return [each.trainer_cores for each in self.history]

@@ -6,13 +6,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Static, Tab, Tabs
+from textual.widgets import Tab, Tabs
 
 from tui_gpt.workbench.app_messages import ShowScreen
 from tui_gpt.workbench.drawing.formatting import cut_head
 from tui_gpt.workbench.drawing.sanitizing import one_line
 from tui_gpt.workbench.keys import SCREENS
 from tui_gpt.workbench.state.session import Session
+from tui_gpt.workbench.widgets.quiet_static import QuietStatic
 
 
 class HeaderBar(Horizontal):
@@ -32,7 +33,6 @@ class HeaderBar(Horizontal):
     def __init__(self, session: Session, screen_name: str) -> None:
         super().__init__()
         self._session, self._screen_name = session, screen_name
-        self._shown = ""
 
     def compose(self) -> ComposeResult:
         tabs = Tabs(
@@ -41,7 +41,7 @@ class HeaderBar(Horizontal):
         )
         tabs.can_focus = False  # tab moves among the panes; F1 to F5 choose a screen
         yield tabs
-        yield Static(id="header-run", markup=False)
+        yield QuietStatic(id="header-run")
 
     @on(Tabs.TabActivated)
     def _activated(self, event: Tabs.TabActivated) -> None:
@@ -58,10 +58,8 @@ class HeaderBar(Horizontal):
     def refresh_data(self) -> None:
         """Say how many runs are live, and which is shown."""
         session, count = self._session, len(self._session.live_runs)
-        target = self.query_one("#header-run", Static)
+        target = self.query_one("#header-run", QuietStatic)
         live = f"● {count} live  " if count else ""
         name = session.monitor.folder.id if session.monitor else session.workspace.name
-        text = live + cut_head(one_line(name), max(0, target.content_size.width - len(live)))
-        if text != self._shown:
-            self._shown = text
-            target.update(Content.assemble((live, "$success"), text[len(live) :]), layout=False)
+        name = cut_head(one_line(name), max(0, target.content_size.width - len(live)))
+        target.show(Content.assemble((live, "$success"), name))

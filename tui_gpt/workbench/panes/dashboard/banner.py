@@ -5,39 +5,54 @@ It stands above the panes, wrapped and never cut, with the keys that help; a cli
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import NamedTuple
 
 from textual.content import Content
-from textual.widgets import Static
 
 from tui_gpt.workbench import keys
 from tui_gpt.workbench.drawing.formatting import format_duration, format_loss
 from tui_gpt.workbench.drawing.sanitizing import clean
-from tui_gpt.workbench.panes.dashboard.health import SILENT_SECONDS
 from tui_gpt.workbench.panes.pane import clickable
+from tui_gpt.workbench.state.pending_commands import PATIENCE_SECONDS
+from tui_gpt.workbench.state.run_monitor import RunMonitor
 from tui_gpt.workbench.state.session import Session
+from tui_gpt.workbench.widgets.quiet_static import QuietStatic
 from tui_gpt.workbench.widgets.status_bar import is_reason
 
-if TYPE_CHECKING:
-    from tui_gpt.workbench.state.run_monitor import RunMonitor
-
-Level = Literal["error", "warning", "good", "note"]
-SIGNS: dict[Level, str] = {"error": "✗", "warning": "▲", "good": "✓", "note": "·"}
+LEVELS = {  # sign and style
+    "error": ("✗", "$text-error"),
+    "warning": ("▲", "$text-warning"),
+    "good": ("✓", "$text-success"),
+    "note": ("·", "$text-accent"),
+}
 LONG_TEXT = 40  # characters: behind a longer one the keys have a line of their own
+SILENT_SECONDS = 10.0  # the supervisor writes its heartbeat every second
+FAILURE_ACTIONS = {
+    "resume": "resume it",
+    "new_run": "change the config of a new run",
+    "use_config": "edit its config for another try",
+    "log": "read the log",
+}
 
 
-@dataclass(frozen=True)
-class Notice:
+class Notice(NamedTuple):
     """What the banner says. `actions`: (an action's id, what it does here)."""
 
-    level: Level
+    level: str
     title: str
-    text: str = ""
-    actions: tuple[tuple[str, str], ...] = ()
+    text: str
+    actions: tuple[tuple[str, str], ...]
+
+    def render(self, keymap: keys.Keymap) -> Content:
+        """Return title, text and keys."""
+        sign, style = LEVELS[self.level]
+        head = Content.styled(f"{sign} {clean(self.title)}", f"bold {style}")
+        body = f"  {clean(self.text)}" if self.text else ""
+        hints = [hint for action, words in self.actions if (hint := key_hint(action, words, keymap))]
+        return Content.assemble(head, body, "\n" if len(self.text) > LONG_TEXT else "   ", Content("   ").join(hints))
 
 
-class Banner(Static):
+class Banner(QuietStatic):
     """Hidden while there is nothing to say."""
 
     DEFAULT_CSS = """
@@ -49,36 +64,16 @@ class Banner(Static):
     """
 
     def __init__(self, session: Session) -> None:
-        super().__init__(id="banner", markup=False)
-        self.auto_links = False  # keys look like keys
+        super().__init__(id="banner")
         self._session = session
-        self._notice: Notice | None = None
 
     def refresh_data(self) -> None:
         """Show the notice of the shown run, if there is one."""
         notice = notice_for(self._session)
-        if notice == self._notice:
-            return
-        self._notice = notice
         self.display = notice is not None
-        for level in SIGNS:
+        for level in LEVELS:
             self.set_class(notice is not None and notice.level == level, f"-{level}")
-        if notice is not None:
-            self.update(render_notice(notice, self._session.keymap))
-
-    def text(self) -> str:
-        """Return what it says, for the clipboard."""
-        return f"{self._notice.title}: {self._notice.text}" if self._notice else ""
-
-
-def render_notice(notice: Notice, keymap: keys.Keymap) -> Content:
-    """Return title, text and keys; the text is wrapped by the widget."""
-    style = {"error": "$text-error", "warning": "$text-warning", "good": "$text-success", "note": "$text-accent"}
-    head = Content.styled(f"{SIGNS[notice.level]} {clean(notice.title)}", f"bold {style[notice.level]}")
-    body = Content(f"  {clean(notice.text)}") if notice.text else Content()
-    hints = [key_hint(action, words, keymap) for action, words in notice.actions]
-    keys_line = Content("   ").join(hint for hint in hints if hint)
-    return Content.assemble(head, body, "\n" if len(notice.text) > LONG_TEXT else "   ", keys_line)
+        self.show(notice.render(self._session.keymap) if notice is not None else Content())
 
 
 def key_hint(action: str, words: str, keymap: keys.Keymap) -> Content:
@@ -95,69 +90,40 @@ def notice_for(session: Session) -> Notice | None:
     monitor = session.monitor
     if monitor is None or not monitor.is_read:
         return None
-    return _failure(monitor) or _unanswered(session) or _silent(monitor) or _waiting(monitor) or _ended(monitor)
+    pending, silent = session.commands.waiting(), monitor.silent_seconds()
+    if cause := monitor.failure():
+        return _failure(monitor, cause)
+    if pending is not None and pending.age_seconds > PATIENCE_SECONDS:
+        title = f"No answer to {pending.name} for {pending.age_seconds // 5 * 5:.0f} s"  # not a new text each second
+        actions = (("stop", "goes further: wait, terminate or kill"), ("log", "read the log"))
+        return Notice("warning", title, "the trainer may be busy saving", actions)
+    if silent > SILENT_SECONDS:
+        title = f"Silent for {format_duration(silent // 5 * 5)}"
+        actions = (("log", "read the log"), ("stop", "stop, terminate or kill it"))
+        return Notice("warning", title, "the run gives no sign of life", actions)
+    if monitor.state == "paused":
+        phase = monitor.status.phase if monitor.status and is_reason(monitor.status.phase) else ""
+        return Notice("warning", "Paused", phase, (("pause", "lets it go on"), ("stop", "saves and ends it")))
+    return _ended(monitor) if monitor.state in ("finished", "stopped") else None
 
 
-def _failure(monitor: RunMonitor) -> Notice | None:
-    cause = monitor.failure()
-    if not cause:
-        return None
+def _failure(monitor: RunMonitor, cause: str) -> Notice:
     if monitor.problem:
         actions = (("show_screen('runs')", "other runs"), ("new_run", "set up another"))
         return Notice("error", monitor.state.capitalize(), cause, actions)
-    remedy = monitor.remedy()
-    known = {
-        "resume": "resume it",
-        "new_run": "change the config of a new run",
-        "use_config": "edit its config for another try",
-        "log": "read the log",
-    }
-    order: list[str] = [monitor.remedy_action] if monitor.remedy_action else []
-    order += [action for action in ("use_config", "log", "resume") if action not in order]
-    if monitor.newest_full_checkpoint is None:
-        order = [action for action in order if action != "resume"]
+    remedy, action = monitor.remedy()
+    names = dict.fromkeys([action, "use_config", "log", *(["resume"] if monitor.newest_full_checkpoint else [])])
     at = f" at step {monitor.step:,}" if monitor.step else ""
-    text = f"{cause.rstrip('.')}.\n{remedy}." if remedy else cause
-    return Notice("error", f"{monitor.state.capitalize()}{at}", text, tuple((name, known[name]) for name in order))
+    text = f"{cause.rstrip('.')}.\n{remedy}."
+    return Notice("error", f"{monitor.state.capitalize()}{at}", text, tuple((n, FAILURE_ACTIONS[n]) for n in names))
 
 
-def _unanswered(session: Session) -> Notice | None:
-    pending = session.commands.waiting()
-    if pending is None or not pending.is_overdue:
-        return None
-    seconds = int(pending.age_seconds) // 5 * 5  # not a new text each second
-    actions = (("stop", "goes further: wait, terminate or kill"), ("log", "read the log"))
-    return Notice("warning", f"No answer to {pending.name} for {seconds} s", "the trainer may be busy saving", actions)
-
-
-def _silent(monitor: RunMonitor) -> Notice | None:
-    seconds = monitor.silent_seconds()
-    if not monitor.is_live or monitor.state == "elsewhere" or seconds <= SILENT_SECONDS:
-        return None
-    about = format_duration(seconds // 5 * 5)
-    actions = (("log", "read the log"), ("stop", "stop, terminate or kill it"))
-    return Notice("warning", f"Silent for {about}", "the run gives no sign of life", actions)
-
-
-def _waiting(monitor: RunMonitor) -> Notice | None:
-    if monitor.state != "paused":
-        return None
-    phase = monitor.status.phase if monitor.status else ""
-    return Notice(
-        "warning",
-        "Paused",
-        phase if is_reason(phase) else "",
-        (("pause", "lets it go on"), ("stop", "saves and ends it")),
-    )
-
-
-def _ended(monitor: RunMonitor) -> Notice | None:
-    if monitor.state not in ("finished", "stopped"):
-        return None
-    best = f"best validation {format_loss(monitor.best_val)} at step {monitor.best_step:,}" if monitor.best else ""
+def _ended(monitor: RunMonitor) -> Notice:
+    best = monitor.best
+    text = f"best validation {format_loss(best.val_loss)} at step {best.step:,}" if best else ""
     actions = [("talk", "write with it"), ("use_config", "a new run like it"), ("new_run", "a new run")]
-    if monitor.state == "stopped" and monitor.newest_full_checkpoint is not None:
-        actions.insert(0, ("resume", "resume it"))
-    level: Level = "good" if monitor.state == "finished" else "note"
-    title = "Finished" if monitor.state == "finished" else f"Stopped at step {monitor.step:,}"
-    return Notice(level, title, best, tuple(actions[:3]))
+    if monitor.state == "finished":
+        return Notice("good", "Finished", text, tuple(actions))
+    if monitor.newest_full_checkpoint is not None:
+        actions = [("resume", "resume it"), *actions[:2]]
+    return Notice("note", f"Stopped at step {monitor.step:,}", text, tuple(actions))
