@@ -55,7 +55,7 @@ def run_of(series: MetricSeries, steps: int) -> SimpleNamespace:
         Eval(step=step, val_loss=0.45, perplexity=None, bits_per_byte=None, tokens=1, whole=True)
         for step in range(steps // 20, steps + 1, steps // 20)
     ]
-    rest = {"samples": [], "events": [], "checkpoints": [], "info": None, "is_live": False}
+    rest = {"best": None, "samples": [], "events": [], "checkpoints": [], "info": None, "is_live": False}
     return SimpleNamespace(series=series, evals=evals, status=Status(state="finished"), **rest)
 
 

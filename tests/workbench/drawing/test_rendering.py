@@ -114,6 +114,12 @@ def test_curves_differ_in_ascii_and_without_colors():
     assert "*" in ascii_loss and "." in ascii_loss and "o" in ascii_loss
 
 
+def test_a_curve_of_few_points_has_its_letter_too():
+    curve = Curve(((0.0, 1.0), (5.0, 3.0), (9.0, 2.0)), "run-0", letter="a")
+    text = "\n".join(text_of(render(Plot(curves=(curve,)), 70, 14, has_color=False)))
+    assert text.count("a") > 3
+
+
 def test_roles_are_told_apart_for_the_theme():
     drawing = render(
         loss(levels=(Level(0.3, "floor"),), marks=(Mark(500, "▴"), Mark(600, "✗", "bad", place="top"))), 100, 20

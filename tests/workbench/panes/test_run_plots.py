@@ -59,6 +59,7 @@ def run(steps: int = 1240, *, total: int = 4000, is_live: bool = True, losses=No
     return SimpleNamespace(
         series=series,
         evals=evals,
+        best=min(evals, key=lambda item: item.val_loss, default=None),
         samples=[
             Sample(step=step, prompt="Once", text="a \x1b[31mduck\nnamed Lily", seed=1, tokens=9, temperature=1.0)
             for step in (100, 500, 1000)

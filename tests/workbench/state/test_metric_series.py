@@ -134,10 +134,8 @@ def test_norms_by_block_are_a_series_of_their_own_steps():
     series.extend(points)
     assert [(bucket.x, bucket.mean) for bucket in series.buckets("grad_norms.block 0")] == [(50, 1.0), (90, 2.0)]
     assert set(series.blocks) == {"grad_norms.block 0", "grad_norms.head", "update_norms.block 0"}
-    assert series.with_norms is not None and series.with_norms.step == 90
     series.extend([Rewound(rewound_to=60)])
     assert [bucket.x for bucket in series.buckets("grad_norms.block 0")] == [50]
-    assert series.with_norms is None
 
 
 def test_the_smoothed_curve_is_the_same_with_and_without_a_zoom():

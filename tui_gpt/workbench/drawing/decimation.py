@@ -19,15 +19,18 @@ def visible(points: Sequence[Point], x_range: Range) -> list[Point]:
     start, stop = bisect_left(points, left, key=_x), bisect_right(points, right, key=_x)
     inside = list(points[start:stop])
     if 0 < start < len(points) and points[start][0] > left:
-        inside.insert(0, (left, _between(points[start - 1], points[start], left)))
+        inside.insert(0, (left, value_at(points, left)))
     if 0 < stop < len(points):
-        inside.append((right, _between(points[stop - 1], points[stop], right)))
+        inside.append((right, value_at(points, right)))
     return inside
 
 
-def _between(first: Point, second: Point, x: float) -> float:
-    share = (x - first[0]) / (second[0] - first[0])
-    return first[1] * (1 - share) + second[1] * share
+def value_at(points: Sequence[Point], x: float) -> float:
+    """Return y of the line through two points or more, at an `x` between its ends."""
+    index = max(1, bisect_left(points, x, key=_x))
+    (x0, y0), (x1, y1) = points[index - 1], points[index]
+    share = (x - x0) / (x1 - x0)
+    return y0 * (1 - share) + y1 * share
 
 
 def thin(points: Sequence[Point], x_range: Range, columns: int) -> list[Point]:

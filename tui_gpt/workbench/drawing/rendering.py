@@ -11,7 +11,7 @@ from itertools import groupby
 from rich.cells import split_graphemes
 
 from tui_gpt.workbench.drawing import sheet
-from tui_gpt.workbench.drawing.decimation import Point, Range, extremes, runs_outside, thin, visible, zigzag
+from tui_gpt.workbench.drawing.decimation import Point, Range, extremes, runs_outside, thin, value_at, visible, zigzag
 from tui_gpt.workbench.drawing.formatting import cut, format_short, width_of
 from tui_gpt.workbench.drawing.plot_model import Curve, Mark, Plot
 from tui_gpt.workbench.drawing.ranges import robust_range, round_range, ticks
@@ -234,10 +234,13 @@ class _Picture:
     def put_letters(self) -> None:
         """Put the letter of each curve on it, at every sixth of the chart's width."""
         pace = max(6, self.columns // 6)
-        for index, curve in enumerate(curve for curve in self.curves if curve.letter):
-            for column, row in {self.column(x): self.row(y) for x, y in curve.points}.items():
-                if (column - self.left - 2 * index - 2) % pace == 0 and 0 <= row < self.lines:
-                    self.put(row, column, curve.letter, curve.role)
+        for index, curve in enumerate(curve for curve in self.curves if curve.letter and len(curve.points) > 1):
+            for column in range(self.left + 2 + 2 * index % pace, self.left + self.columns, pace):
+                x = sheet.value_at(column - self.left, self.x_range, self.columns)
+                if curve.points[0][0] <= x <= curve.points[-1][0]:
+                    row = self.row(value_at(curve.points, x))
+                    if 0 <= row < self.lines:
+                        self.put(row, column, curve.letter, curve.role)
 
     def put_ends(self, *, with_letters: bool) -> None:
         """Put the labels of curves at their right ends, above and below each other."""

@@ -6,39 +6,22 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from operator import itemgetter
 
-from tui_gpt.checkpoints.manifest import CheckpointInfo
-from tui_gpt.run.messages import Eval, Event, RunInfo, Sample, Status
-from tui_gpt.workbench.drawing.decimation import Point, Range
+from tui_gpt.workbench.drawing.decimation import Point, Range, Span
 from tui_gpt.workbench.drawing.formatting import cut, format_count, format_duration, format_loss, format_short
 from tui_gpt.workbench.drawing.metrics import METRICS, Metric
 from tui_gpt.workbench.drawing.plot_model import Curve, Level, Mark, Plot
 from tui_gpt.workbench.drawing.ranges import fitted_end
 from tui_gpt.workbench.drawing.sanitizing import one_line
-from tui_gpt.workbench.state.metric_series import MetricSeries
 from tui_gpt.workbench.state.preferences import Preferences, Smoothing, XAxis
+from tui_gpt.workbench.state.run_monitor import RunMonitor
 
 LEAST_ENDS: dict[XAxis, float] = {"step": 10.0, "tokens": 1000.0, "time": 10.0}
 LETTERS = "abcdefgh"
 RUN_ROLES = 8
 FLAGS_AT = (0.02, 0.2, 0.4, 0.6, 0.8)  # of the chart's width: the samples nearest to there are marked
 FEW_EVALS = 3  # from so many on, the points of a metric of evaluations are joined; those beside the loss never are
-
-
-class Run(Protocol):
-    """What a plot needs of a run; a `RunMonitor` has it."""
-
-    series: MetricSeries
-    evals: list[Eval]
-    samples: list[Sample]
-    events: list[Event]
-    checkpoints: list[CheckpointInfo]
-    status: Status | None
-    info: RunInfo | None
-
-    @property
-    def is_live(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -62,39 +45,36 @@ class View:
 
 def view_of(preferences: Preferences, x_range: Range | None = None) -> View:
     """Return the user's preferences as a view, zoomed to `x_range`."""
-    kept = preferences
-    return View(kept.x_axis, kept.smoothing, kept.log_y, kept.whole_plan, x_range)
+    return View(preferences.x_axis, preferences.smoothing, preferences.log_y, preferences.whole_plan, x_range)
 
 
 # ── plots ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def loss_plot(run: Run, view: View) -> Plot | None:
+def loss_plot(run: RunMonitor, view: View) -> Plot | None:
     """Return training and validation loss with floor and marks; None while there is no number."""
     series, axis = run.series, view.axis
-    buckets = series.buckets("loss", axis, view.x_range)
     train = series.smoothed("loss", view.smoothing, axis, view.x_range)
     val = eval_points(run, "val_loss", axis)
     if not train and not val:
         return None
-    spans = tuple((bucket.x, bucket.low, bucket.high) for bucket in buckets if bucket.finite)
-    last = series.smoothed_last("loss", view.smoothing)
-    curves = [
-        Curve(tuple(train), "train", f"train {format_loss(last)}", spans, letter="*"),
+    last = f"train {format_loss(series.smoothed_last('loss', view.smoothing))}"
+    curves = (
+        Curve(tuple(train), "train", last, _spans(run, METRICS["loss"], view), letter="*"),
         Curve(tuple(val), "val", f"val {format_loss(val[-1][1])}" if val else "", style="points"),
-    ]
+    )
     floor = run.info.corpus.floor_loss if run.info and run.info.corpus else None
     return _plot(
         [run],
         view,
-        curves=tuple(curves),
+        curves=curves,
         levels=(Level(floor, f"floor {format_loss(floor)}"),) if floor is not None else (),
         marks=(*_sample_marks(run, view, train), *_marks(run, view)),
         is_log=view.is_log,
     )
 
 
-def metric_plot(run: Run, key: str, view: View, *, is_compact: bool = False) -> Plot | None:
+def metric_plot(run: RunMonitor, key: str, view: View, *, is_compact: bool = False) -> Plot | None:
     """Return the chart of one of `METRICS`; None while nothing of it was logged."""
     if key == "loss" and not is_compact:
         return loss_plot(run, view)
@@ -116,7 +96,7 @@ def metric_plot(run: Run, key: str, view: View, *, is_compact: bool = False) -> 
     )
 
 
-def _curves(run: Run, metric: Metric, view: View) -> list[Curve]:
+def _curves(run: RunMonitor, metric: Metric, view: View) -> list[Curve]:
     points = tuple(metric_points(run, metric, view))
     label = metric.format(points[-1][1]) if points else ""
     if metric.kind != "series":
@@ -124,12 +104,16 @@ def _curves(run: Run, metric: Metric, view: View) -> list[Curve]:
         return [Curve(points, "val"), dots] if len(points) >= FEW_EVALS else [dots]
     if not metric.is_noisy:
         return [Curve(points, "train", label)]
+    return [Curve(points, "train", label, _spans(run, metric, view))]
+
+
+def _spans(run: RunMonitor, metric: Metric, view: View) -> tuple[Span, ...]:
+    """Return the logged values behind a smoothed curve."""
     buckets = run.series.buckets(metric.key, view.axis, view.x_range)
-    spans = [(item.x, item.low * metric.scale, item.high * metric.scale) for item in buckets if item.finite]
-    return [Curve(points, "train", label, tuple(spans))]
+    return tuple((item.x, item.low * metric.scale, item.high * metric.scale) for item in buckets if item.finite)
 
 
-def overlay_plot(runs: Sequence[tuple[Run, str, int]], key: str, view: View) -> Plot | None:
+def overlay_plot(runs: Sequence[tuple[RunMonitor, str, int]], key: str, view: View) -> Plot | None:
     """Return several runs in one chart: each with its name and the number of its color, which the caller keeps."""
     metric = METRICS[key]
     curves = []
@@ -151,7 +135,7 @@ def overlay_plot(runs: Sequence[tuple[Run, str, int]], key: str, view: View) -> 
     )
 
 
-def _plot(runs: Sequence[Run], view: View, **fields: object) -> Plot:
+def _plot(runs: Sequence[RunMonitor], view: View, **fields: object) -> Plot:
     bounds = x_extent(runs, view)
     return Plot(
         x_range=view.x_range or bounds,
@@ -162,12 +146,12 @@ def _plot(runs: Sequence[Run], view: View, **fields: object) -> Plot:
     )
 
 
-def x_extent(runs: Sequence[Run], view: View) -> Range:
+def x_extent(runs: Sequence[RunMonitor], view: View) -> Range:
     """Return the range of the x axis: what was reached, moving in steps while a run is live, or the whole plan."""
     return 0.0, max((_x_end(run, view) for run in runs), default=1.0)
 
 
-def _x_end(run: Run, view: View) -> float:
+def _x_end(run: RunMonitor, view: View) -> float:
     series = run.series
     steps = [item.step for item in (series.last, run.evals[-1] if run.evals else None) if item is not None]
     reached = series.x_at(max(steps, default=0), view.axis)
@@ -186,7 +170,7 @@ def _x_end(run: Run, view: View) -> float:
 # ── points ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def metric_points(run: Run, metric: Metric, view: View) -> list[Point]:
+def metric_points(run: RunMonitor, metric: Metric, view: View) -> list[Point]:
     """Return the curve of a metric, smoothed where it is noisy."""
     axis = view.axis
     if metric.kind == "eval":
@@ -198,29 +182,30 @@ def metric_points(run: Run, metric: Metric, view: View) -> list[Point]:
     return points if metric.scale == 1 else [(x, y * metric.scale) for x, y in points]
 
 
-def eval_points(run: Run, name: str, axis: XAxis) -> list[Point]:
+def eval_points(run: RunMonitor, name: str, axis: XAxis) -> list[Point]:
     """Return `val_loss` or `bits_per_byte` of the evaluations along the axis."""
     values = ((item.step, getattr(item, name)) for item in run.evals)
     return [(run.series.x_at(step, axis), value) for step, value in values if value is not None]
 
 
-def gap_points(run: Run, axis: XAxis) -> list[Point]:
+def gap_points(run: RunMonitor, axis: XAxis) -> list[Point]:
     """Return by how many percent validation loss exceeds the smoothed training loss, at each evaluation."""
     train = run.series.smoothed("loss", "auto")
     found = []
     for item in run.evals:
-        value = _at([step for step, _ in train], train, item.step)
+        value = _at(train, item.step)
         if item.val_loss is not None and value:
             found.append((run.series.x_at(item.step, axis), 100 * (item.val_loss / value - 1)))
     return found
 
 
-def _at(xs: Sequence[float], points: Sequence[Point], x: float) -> float | None:
-    index = bisect_right(xs, x) - 1
+def _at(points: Sequence[Point], x: float) -> float | None:
+    """Return the value at the last point up to `x`."""
+    index = bisect_right(points, x, key=itemgetter(0)) - 1
     return points[index][1] if index >= 0 else None
 
 
-def _block_curves(run: Run, metric: Metric, view: View) -> list[Curve]:
+def _block_curves(run: RunMonitor, metric: Metric, view: View) -> list[Curve]:
     """Return the largest norms by block, at most as many as there are colors."""
     names = [name for name in run.series.blocks if name.startswith(f"{metric.key}.")]
     curves = []
@@ -238,7 +223,7 @@ def _block_curves(run: Run, metric: Metric, view: View) -> list[Curve]:
 # ── marks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _marks(run: Run, view: View, *, with_best: bool = True) -> Iterable[Mark]:
+def _marks(run: RunMonitor, view: View, *, with_best: bool = True) -> Iterable[Mark]:
     """Yield checkpoints, resumes, anomalies, and where the loss stopped being a number."""
     series, axis = run.series, view.axis
     for checkpoint in run.checkpoints[-50:]:
@@ -248,31 +233,27 @@ def _marks(run: Run, view: View, *, with_best: bool = True) -> Iterable[Mark]:
         is_resumed |= event.kind == "resumed"
         if event.step is not None and event.kind == "anomaly":
             yield Mark(series.x_at(event.step, axis), "✗", "bad", place="top")
-        if (
-            event.step is not None and is_resumed
-        ):  # the supervisor does not know the step, the trainer's next event does
+        if event.step is not None and is_resumed:  # "resumed" itself has no step, the trainer's next event has
             yield Mark(series.x_at(event.step, axis), "↻", "mark")
             is_resumed = False
     if series.first_non_finite is not None:
         yield Mark(series.x_at(series.first_non_finite, axis), "✗", "bad", "not a number", place="top")
-    scored = [item for item in run.evals if item.val_loss is not None]
-    if with_best and len(scored) > 1:
-        best = min(scored, key=lambda item: item.val_loss or 0.0)
-        yield Mark(series.x_at(best.step, axis), "★", "best", y=best.val_loss or 0.0, place="at")
+    best = run.best
+    if with_best and best is not None and best.val_loss is not None and len(run.evals) > 1:
+        yield Mark(series.x_at(best.step, axis), "★", "best", y=best.val_loss, place="at")
 
 
-def _sample_marks(run: Run, view: View, train: Sequence[Point]) -> list[Mark]:
+def _sample_marks(run: RunMonitor, view: View, train: Sequence[Point]) -> list[Mark]:
     """Return flags for some samples, the newest and those spread over what came before it."""
     by_step = {sample.step: sample for sample in run.samples if sample.step > 0}
     if not by_step or not train:
         return []
-    xs = [x for x, _ in train]
-    left, right = view.x_range or (xs[0], xs[-1])
+    left, right = view.x_range or (train[0][0], train[-1][0])
     at = {run.series.x_at(step, view.axis): step for step in by_step}
     nearest = (min(at, key=lambda x: abs(x - left - (right - left) * share)) for share in FLAGS_AT)
     flags = []
     for x in dict.fromkeys(nearest):
-        y = _at(xs, train, x)
+        y = _at(train, x)
         if y is not None and left <= x <= right:
             text = cut(one_line(by_step[at[x]].text).strip("¶ "), 18)
             flags.append(Mark(x, "⚑", "sample", f"{format_count(at[x])} “{text}”", y, "above"))
@@ -282,7 +263,7 @@ def _sample_marks(run: Run, view: View, train: Sequence[Point]) -> list[Mark]:
 # ── cursor ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def readout(run: Run, x: float, view: View) -> list[tuple[str, str]]:
+def readout(run: RunMonitor, x: float, view: View) -> list[tuple[str, str]]:
     """Return (name, value) pairs of what is known at `x`: step, raw and smoothed loss, validation, learning rate."""
     series = run.series
     found = series.value_at("loss", x, view.axis)
@@ -290,8 +271,7 @@ def readout(run: Run, x: float, view: View) -> list[tuple[str, str]]:
         return []
     step, loss = found
     pairs = [("step", format_count(step)), ("loss", format_loss(loss))]
-    curve = series.smoothed("loss", view.smoothing)
-    smooth = _at([at for at, _ in curve], curve, step)
+    smooth = _at(series.smoothed("loss", view.smoothing), step)
     if smooth is not None and view.smoothing != "raw":
         pairs.append(("smoothed", format_loss(smooth)))
     evals = [item for item in run.evals if item.step <= step and item.val_loss is not None]

@@ -108,7 +108,7 @@ class NewRunScreen(WorkScreen):
     def _section_chosen(self, event: Tabs.TabActivated) -> None:
         event.stop()
         self._section, self._needle = event.tab.id or "main", ""
-        self._build_form()
+        self.call_after_refresh(self._build_form)  # the first frame does not wait for it
 
     @work(group="form", exclusive=True)
     async def _build_form(self) -> None:

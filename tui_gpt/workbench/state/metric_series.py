@@ -167,7 +167,6 @@ class MetricSeries:
 
     def __init__(self) -> None:
         self.last: Metrics | None = None
-        self.with_norms: Line | None = None  # the last that has them by block
         self.first_non_finite: int | None = None  # the step where the loss was no number for the first time
         self._clear()
 
@@ -207,7 +206,6 @@ class MetricSeries:
         )
         for line in special:
             if line.grad_norms:
-                self.with_norms = line
                 norms = {f"{kind}.{name}": [value] for kind in BY_BLOCK for name, value in getattr(line, kind).items()}
                 self._norms.append([line.step], norms)
         newest = lines[-1]
@@ -223,8 +221,6 @@ class MetricSeries:
         if self.first_non_finite is not None and self.first_non_finite > step:
             self.first_non_finite = None
         self.last = self._line_at(len(self) - 1) if len(self) else None
-        if self.with_norms is not None and self.with_norms.step > step:
-            self.with_norms = None
 
     def _line_at(self, index: int) -> Metrics:
         """Return a point as the line it was, with what was not kept of it as in the line before it, or unknown."""

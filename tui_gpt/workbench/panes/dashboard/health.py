@@ -163,11 +163,4 @@ def _data(monitor: RunMonitor) -> Iterator[Finding]:
         yield "warning", f"waits for data {100 * min(1.0, share):.0f} % of the time"
 
 
-def _norms(monitor: RunMonitor) -> Iterator[Finding]:
-    point = monitor.series.with_norms
-    dead = [name for name, norm in (point.update_norms or {}).items() if norm == 0] if point else []
-    if dead:
-        yield "warning", f"does not learn: {', '.join(dead[:3])} (its weights stand still)"
-
-
-RULES = (_non_finite, _learning, _validation, _gradient, _epochs, _data, _norms)
+RULES = (_non_finite, _learning, _validation, _gradient, _epochs, _data)
