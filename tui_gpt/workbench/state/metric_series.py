@@ -83,15 +83,12 @@ class MetricsReader(JsonlReader[Line]):
 class Bucket(NamedTuple):
     """Successive points as one. `finite`: how many of its `points` are numbers; with none, the values are NaN."""
 
-    x: float  # of the last point
+    x: float  # of the last point: a step, or where it is on another axis
     low: float
     mean: float
     high: float
     points: int
     finite: int
-
-
-Reduced = tuple[float, float, float, int, int]  # a bucket without its x
 
 
 class Track:
@@ -101,7 +98,7 @@ class Track:
         self.steps = array("q")
         self.columns = {name: array("d") for name in names}
         self._width = 1  # points in a bucket over the whole run
-        self._reduced: dict[str, list[Reduced]] = {}
+        self._buckets: dict[str, list[Bucket]] = {}
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -119,7 +116,7 @@ class Track:
                 column.fromlist([math.nan if value is None else value for value in values])
         while len(self) > self._width * MAX_BUCKETS:
             self._width *= 2
-            self._reduced.clear()
+            self._buckets.clear()
 
     def cut(self, step: int) -> None:
         """Drop the points after `step`."""
@@ -127,39 +124,34 @@ class Track:
         del self.steps[keep:]
         for column in self.columns.values():
             del column[keep:]
-        for reduced in self._reduced.values():
-            del reduced[keep // self._width :]
+        for buckets in self._buckets.values():
+            del buckets[keep // self._width :]
 
-    def reduced(self, name: str, start: int, stop: int) -> tuple[int, list[Reduced]]:
-        """Return the points from `start` to before `stop` as at most 2,049 buckets, and the points in each.
+    def buckets(self, name: str, start: int, stop: int) -> list[Bucket]:
+        """Return the points from `start` to before `stop` as at most 2,049 buckets.
 
-        The buckets begin at a multiple of that number, so `start` may lie within the first.
+        They begin at a multiple of the points in each, so `start` may lie within the first.
         """
-        width, values = self._width, self.columns[name]
+        width = self._width
         while width > 1 and (stop - start) * 2 <= width * MAX_BUCKETS:
             width //= 2
         if width < self._width:
-            return width, [
-                _reduce(values[at : min(at + width, stop)]) for at in range(start - start % width, stop, width)
-            ]
-        known = self._reduced.setdefault(name, [])
+            return [self._bucket(name, at, min(at + width, stop)) for at in range(start - start % width, stop, width)]
+        known = self._buckets.setdefault(name, [])
         del known[max(0, len(known) - 1) :]  # the last one may have grown
-        known += [_reduce(values[at : at + width]) for at in range(len(known) * width, len(self), width)]
-        return width, known[start // width : -(-stop // width)]
+        begins = range(len(known) * width, len(self), width)
+        known += [self._bucket(name, at, min(at + width, len(self))) for at in begins]
+        return known[start // width : -(-stop // width)]
 
-
-def _reduce(column: array[float]) -> Reduced:
-    if len(column) == 1:
-        value = column[0]
-        return (value, value, value, 1, 1) if math.isfinite(value) else (math.nan, math.nan, math.nan, 1, 0)
-    values = column.tolist()
-    total = sum(values)
-    if not math.isfinite(total):
-        values = [value for value in values if math.isfinite(value)]
-        total = math.fsum(value / len(values) for value in values) * len(values)
-        if not values:
-            return math.nan, math.nan, math.nan, len(column), 0
-    return min(values), total / len(values), max(values), len(column), len(values)
+    def _bucket(self, name: str, start: int, stop: int) -> Bucket:
+        values = self.columns[name][start:stop].tolist()
+        total = sum(values)
+        if not math.isfinite(total):
+            values = [value for value in values if math.isfinite(value)] or [math.nan]
+            total = math.fsum(value / len(values) for value in values) * len(values)
+        finite = 0 if math.isnan(total) else len(values)
+        step = float(self.steps[stop - 1])
+        return Bucket(step, min(values), total / len(values), max(values), stop - start, finite)
 
 
 class MetricSeries:
@@ -263,12 +255,10 @@ class MetricSeries:
             low, high = sorted(self.step_at(x, axis) for x in x_range)
             start = max(0, bisect_left(track.steps, low) - 1)
             stop = max(start, min(len(track), bisect_right(track.steps, high) + 1))
-        width, reduced = track.reduced(metric, start, stop)
-        last, first = len(track) - 1, start - start % width
-        steps = (track.steps[min(last, first + index * width + width - 1)] for index in range(len(reduced)))
+        buckets = track.buckets(metric, start, stop)
         if axis == "step":
-            return [Bucket(float(step), *item) for step, item in zip(steps, reduced, strict=False)]
-        return [Bucket(self.x_at(step, axis), *item) for step, item in zip(steps, reduced, strict=False)]
+            return buckets
+        return [bucket._replace(x=self.x_at(bucket.x, axis)) for bucket in buckets]
 
     def smoothed(
         self,
@@ -281,15 +271,17 @@ class MetricSeries:
         track = self._track(metric)
         if track is None or not len(track):
             return []
-        if x_range is not None:  # with what is beside it, so that the curve is the same as without the zoom
+        if x_range is None:
+            curve = self._smoothed.get((metric, smoothing))
+            if curve is None:
+                curve = self._smoothed[metric, smoothing] = _smooth(self.buckets(metric), smoothing, 0, len(track))
+        else:  # with what is beside it, so that the curve is the same as without the zoom
             margin = (x_range[1] - x_range[0]) / 2
-            buckets = self.buckets(metric, axis, (x_range[0] - margin, x_range[1] + margin))
-            before = bisect_right(track.steps, self.step_at(buckets[0].x, axis)) - buckets[0].points
-            return _smooth(buckets, smoothing, before, len(track))
-        known = self._smoothed.get((metric, smoothing))
-        if known is None:
-            known = self._smoothed[metric, smoothing] = _smooth(self.buckets(metric), smoothing, 0, len(track))
-        return known if axis == "step" else [(self.x_at(step, axis), value) for step, value in known]
+            steps = self.step_at(x_range[0] - margin, axis), self.step_at(x_range[1] + margin, axis)
+            buckets = self.buckets(metric, "step", steps)
+            before = bisect_right(track.steps, buckets[0].x) - buckets[0].points
+            curve = _smooth(buckets, smoothing, before, len(track))
+        return curve if axis == "step" else [(self.x_at(step, axis), value) for step, value in curve]
 
     def smoothed_last(self, metric: str = "loss", smoothing: Smoothing = "auto") -> float | None:
         """Return where the smoothed curve ends: the number that the chart, the header and lists show."""

@@ -8,6 +8,7 @@ or kill: that is the user's decision, since saving a large checkpoint takes its 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,8 @@ class PendingCommands:
         try:
             send(folder, command)
         except BaseException:
-            self._remove(pending)
+            with suppress(ValueError):
+                self.pending.remove(pending)
             raise
         return pending
 
@@ -70,10 +72,10 @@ class PendingCommands:
         answers = []
         for pending in tuple(self.pending):
             answer = monitor.acks.get(pending.id)
-            if answer is not None:
-                answers.append(answer)
+            answers += [answer] if answer is not None else []
             if answer is not None or pending.run != monitor.folder.id or monitor.has_ended:
-                self._remove(pending)
+                with suppress(ValueError):  # could not be sent, and was removed by the thread that tried
+                    self.pending.remove(pending)
         return answers
 
     def waiting(self, name: CommandName | None = None) -> PendingCommand | None:
@@ -89,7 +91,3 @@ class PendingCommands:
     def side_words(self) -> list[str]:
         """What the status line says beside the state: `saving a checkpoint…`."""
         return [WORDS[each.name] for each in tuple(self.pending) if each.name in ("checkpoint", "sample")]
-
-    def _remove(self, pending: PendingCommand) -> None:
-        if pending in self.pending:
-            self.pending.remove(pending)
