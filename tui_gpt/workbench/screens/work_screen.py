@@ -41,6 +41,9 @@ class WorkScreen(CurrentSize, Screen[None]):
         return answer
 
     def compose(self) -> ComposeResult:
+        width, height = self.app.size  # the breakpoints' classes now: set later, they would style every widget twice
+        for cells, breakpoints in ((width, self.HORIZONTAL_BREAKPOINTS), (height, self.VERTICAL_BREAKPOINTS)):
+            self.add_class(*[name for least, name in breakpoints if cells >= least][-1:])
         yield HeaderBar(self.session, self.NAME)
         yield from self.compose_body()
         yield Footer(show_command_palette=False, compact=True)
