@@ -309,7 +309,7 @@ async def test_a_click_shows_a_corpus_and_another_chooses_it(opened, corpus):
 
 async def test_p_prepares_the_corpus_and_its_tokens_are_counted(opened, corpus):
     async with opened() as (app, pilot):
-        app.session.draft.set("data.tokenizer", "byte")
+        app.session.draft.set({"data.tokenizer": "byte"})
         await open_corpora(app, pilot)
         await mark(app, pilot, "mine")
         await press(app, pilot, "P")
@@ -320,8 +320,8 @@ async def test_p_prepares_the_corpus_and_its_tokens_are_counted(opened, corpus):
 
 async def test_stories_show_their_floor_once_they_are_counted(opened, workspace):
     async with opened() as (app, pilot):
-        app.session.draft.set("data.tokenizer", "byte")
-        app.session.draft.set("data.corpus", "stories:0.02:7")
+        app.session.draft.set({"data.tokenizer": "byte"})
+        app.session.draft.set({"data.corpus": "stories:0.02:7"})
         screen = await open_corpora(app, pilot)
         await mark(app, pilot, "stories:0.02:7")
         assert "known" in row_of(app, "stories:0.02:7")
@@ -553,7 +553,7 @@ async def test_a_mixture_is_written_checked_and_listed(opened, corpus):
 
 async def test_of_a_long_path_the_end_is_shown(opened, corpus):
     async with opened(size=(80, 24)) as (app, pilot):
-        app.session.draft.set("data.corpus", str(corpus / "letters"))
+        app.session.draft.set({"data.corpus": str(corpus / "letters")})
         await open_corpora(app, pilot)
         assert "corpus/letters" in text_of(app).splitlines()[3]
 

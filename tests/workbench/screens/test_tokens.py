@@ -34,7 +34,7 @@ async def until(app, pilot, condition: Callable[[], object]) -> None:
 
 async def view(app, pilot, *, tokenizer: str = "byte") -> TokenView:
     """Show the tokens of the corpus `rain`."""
-    app.session.draft.set("data.tokenizer", tokenizer)
+    app.session.draft.set({"data.tokenizer": tokenizer})
     app.post_message(ViewTokens("rain"))
     await until(app, pilot, lambda: isinstance(app.screen, TokensScreen) and app.screen.query_one(TokenView).tokens)
     await pilot.pause()
@@ -70,7 +70,7 @@ async def test_a_tokenizer_is_trained_for_the_view_where_it_has_to_be(opened, co
 async def test_a_text_that_cannot_be_tokenized_says_why(opened, corpus):
     (corpus / "rain.txt").write_bytes(b"\x00\x01" * 100)
     async with opened(size=(80, 24)) as (app, pilot):
-        app.session.draft.set("data.tokenizer", "byte")
+        app.session.draft.set({"data.tokenizer": "byte"})
         app.post_message(ViewTokens("rain"))
         await until(app, pilot, lambda: "✗ " in text_of(app))
         assert "binary" in words_in(text_of(app))
