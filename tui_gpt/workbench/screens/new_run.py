@@ -52,11 +52,7 @@ class NewRunScreen(WorkScreen):
     BINDINGS = keys.bindings(keys.NEW_RUN)
     AUTO_FOCUS = "#sections"
     DEFAULT_CSS = """
-    NewRunScreen #sections { height: 1; margin-top: 1; }
-    NewRunScreen #sections #tabs-scroll { height: 1; }
-    NewRunScreen #sections Underline { display: none; }
-    NewRunScreen #sections Tab { padding: 0 1; }
-    NewRunScreen #sections Tab.-active { text-style: bold reverse; }
+    NewRunScreen #sections { margin-top: 1; }
     NewRunScreen #body { height: 1fr; margin-top: 1; }
     NewRunScreen #left { border: round $border-blurred; border-title-color: $text-muted; }
     NewRunScreen #left:focus-within { border: round $primary; border-title-color: $text; }
@@ -108,7 +104,8 @@ class NewRunScreen(WorkScreen):
     def _section_chosen(self, event: Tabs.TabActivated) -> None:
         event.stop()
         self._section, self._needle = event.tab.id or "main", ""
-        self.call_after_refresh(self._build_form)  # the first frame does not wait for it
+        # The first frame does not wait for it; Textual holds back what the first refresh drew, hence two of them.
+        self.call_after_refresh(self.call_after_refresh, self._build_form)
 
     @work(group="form", exclusive=True)
     async def _build_form(self) -> None:

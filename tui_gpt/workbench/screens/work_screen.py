@@ -46,7 +46,10 @@ class WorkScreen(CurrentSize, Screen[None]):
             self.add_class(*[name for least, name in breakpoints if cells >= least][-1:])
         yield HeaderBar(self.session, self.NAME)
         yield from self.compose_body()
-        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        """Add the footer after the first frame: Textual sends nothing while the footer makes its keys."""
+        self.call_after_refresh(self.mount, Footer(show_command_palette=False, compact=True))
 
     def compose_body(self) -> ComposeResult:
         """Yield what stands between header and footer."""

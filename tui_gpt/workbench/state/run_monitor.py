@@ -158,7 +158,7 @@ class RunMonitor:
 
     def apply(self, update: RunUpdate) -> bool:
         """Update the state, and return whether there may be more to read at once."""
-        before = (self.state, len(self.checkpoints), self.total_steps, self.info is None, not len(self.series))
+        before = self._milestones()
         vars(self).update(update.known)
         try:
             self.series.extend(update.metrics)
@@ -176,14 +176,17 @@ class RunMonitor:
             scored = [item for item in self.evals if item.val_loss is not None]
             self.best = min(scored, key=lambda item: item.val_loss or 0.0, default=None)
         self.is_read = True
-        after = (self.state, len(self.checkpoints), self.total_steps, self.info is None, not len(self.series))
         was_behind, self._is_behind = self._is_behind, len(update.metrics) > CHUNK_POINTS
-        is_news = before != after or update.evals or update.samples or update.events
+        is_news = before != self._milestones() or update.evals or update.samples or update.events
         self._has_new_points |= bool(update.metrics)
         is_due = self._has_new_points and time.monotonic() - self._curve_time >= REDRAW_SECONDS
         if is_news or is_due or (was_behind and not self._is_behind):  # what is rare, such as an evaluation, at once
             self.draw_curves()
         return self._is_behind
+
+    def _milestones(self) -> tuple[object, ...]:
+        """Return what is shown as soon as it changes."""
+        return self.state, len(self.checkpoints), self.total_steps, self.info is None, not len(self.series)
 
     def draw_curves(self) -> None:
         """Let curves be drawn with what is known now."""

@@ -21,12 +21,9 @@ class HeaderBar(Horizontal):
 
     DEFAULT_CSS = """
     HeaderBar { height: 1; background: $panel; }
-    HeaderBar Tabs { width: auto; height: 1; background: $panel; }
-    HeaderBar Tabs Tab { padding: 0 1; color: $text-muted; }
-    HeaderBar Tabs Tab.-active, HeaderBar Tabs Tab.-active:ansi { color: $text; text-style: bold reverse; }
-    HeaderBar Tabs #tabs-scroll { height: 1; width: auto; }
+    HeaderBar Tabs { width: auto; background: $panel; }
+    HeaderBar Tabs #tabs-scroll { width: auto; }
     HeaderBar Tabs #tabs-list-bar, HeaderBar Tabs #tabs-list { min-width: 0; }  /* else they leave no room */
-    HeaderBar Tabs Underline { display: none; }
     HeaderBar #header-run { width: 1fr; height: 1; text-align: right; padding: 0 1; color: $text-muted; }
     """
 
