@@ -3,6 +3,7 @@
 import pytest
 from textual import events
 from textual.widgets import Input, OptionList
+from textual.widgets._footer import FooterKey
 
 from tests.workbench import fake_run
 from tests.workbench.conftest import settle, text_of, words_in
@@ -90,6 +91,7 @@ async def test_every_screen_is_reached_by_its_function_key(opened, runs):
         for number, name in enumerate(("dashboard", "new_run", "runs", "talk", "corpora"), 1):
             await press(app, pilot, f"f{number}")
             assert app.current_mode == name
+            assert app.screen.query(FooterKey), f"the footer of {name} is empty"
 
 
 async def test_tabs_can_be_clicked_and_stay_right_when_one_comes_back(opened, runs):

@@ -48,8 +48,12 @@ class WorkScreen(CurrentSize, Screen[None]):
         yield from self.compose_body()
 
     def on_mount(self) -> None:
-        """Add the footer after the first frame: Textual sends nothing while the footer makes its keys."""
-        self.call_after_refresh(self.mount, Footer(show_command_palette=False, compact=True))
+        self.call_after_refresh(self._add_footer)
+
+    async def _add_footer(self) -> None:
+        """Add the footer, after the first frame: Textual sends nothing while the footer makes its keys."""
+        await self.mount(Footer(show_command_palette=False, compact=True))
+        self.refresh_bindings()
 
     def compose_body(self) -> ComposeResult:
         """Yield what stands between header and footer."""
