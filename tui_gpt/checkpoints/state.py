@@ -44,7 +44,7 @@ class TrainingProgress(msgspec.Struct, kw_only=True):
     elapsed_seconds: float
     best_val_loss: float | None = None
     evals_since_best: int = 0
-    scaler: dict[str, float] = {}
+    scaler: dict[str, int | float] = {}  # a count must stay an int: torch accepts nothing else
     guard: tuple[float, ...] = ()  # the running mean and variance of the loss
     batch_shift: int = 0  # batches skipped by rewinds
     rewinds: int = 0
@@ -94,7 +94,7 @@ def take_snapshot(
 
 def _to_host(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     copies = {
-        name: torch.empty_like(tensor, device="cpu").copy_(tensor, non_blocking=True)
+        name: torch.empty_like(tensor, device="cpu").copy_(tensor, non_blocking=tensor.is_cuda)
         for name, tensor in tensors.items()
     }
     if any(tensor.is_cuda for tensor in tensors.values()):

@@ -60,7 +60,8 @@ class TrainingState:
     def load(self, checkpoint: Path) -> None:
         """Load weights, optimizer, scaler, guard and progress from a full checkpoint."""
         self.progress = load_state(checkpoint, self.model, self.train_step.optimizers)
-        self.train_step.scaler.load_state_dict(self.progress.scaler)
+        if self.progress.scaler:  # empty if the run was not in fp16 then
+            self.train_step.scaler.load_state_dict(self.progress.scaler)
         self.train_step.guard.restore(self.progress.guard)
         self._next_batch = None
 
