@@ -23,6 +23,7 @@ from tui_gpt.config import (
     to_dict,
     to_toml,
 )
+from tui_gpt.config.estimates import describe_final_eval, eval_tokens
 from tui_gpt.errors import ConfigError
 
 
@@ -165,3 +166,17 @@ def test_error_names_the_file_and_overrides_can_fix_it(tmp_path):
         load_config(str(path))
     path.write_text("[model]\nn_embd = 100\n")
     assert build(override(load_config(str(path)), ["model.n_head=5"])).model.n_embd == 100
+
+
+def test_the_last_evaluation_has_a_bound_that_is_said_beforehand() -> None:
+    val, trained = 1_100_000_000, 10_000_000_000
+    assert eval_tokens(0, val) == eval_tokens(0, val, trained) == 10_000_000
+    assert eval_tokens(0, 5_000, trained) == 5_000
+    assert eval_tokens(65_536, val) == 65_536 and eval_tokens(65_536, val, trained) == 10_000_000
+    assert eval_tokens(65_536, val, 1_000_000) == 1_000_000 and eval_tokens(65_536, val, 1_000) == 65_536
+    assert eval_tokens(50_000_000, val, trained) == 50_000_000
+    config = build({})
+    assert "at most 10,000,000 of 1,100,000,000 validation tokens and 5 minutes" in describe_final_eval(
+        config, val, trained
+    )
+    assert "at most 5,000 (all) validation tokens" in describe_final_eval(config, 5_000, trained)

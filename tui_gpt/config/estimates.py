@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from tui_gpt.config.schema import Config, ModelConfig
 
 OPENAI_VOCABULARIES = {
@@ -11,6 +13,30 @@ OPENAI_VOCABULARIES = {
     "cl100k_base": 100258,  # up to the end-of-text token
     "o200k_base": 200000,
 }
+
+
+MAX_EVAL_TOKENS = 10_000_000  # the standard error of the loss is then below 0.001
+MAX_FINAL_EVAL_SECONDS = 300.0
+
+
+def eval_tokens(configured: int, val_tokens: int, trained_tokens: int | None = None) -> int:
+    """Return how many validation tokens an evaluation scores. trained_tokens: of the run, for its last evaluation.
+
+    The last one scores as many as were trained on, at most 10M, or as many as are configured if that is more.
+    """
+    most = configured or MAX_EVAL_TOKENS
+    if configured and trained_tokens is not None:
+        most = max(configured, min(trained_tokens, MAX_EVAL_TOKENS))
+    return min(val_tokens, most)
+
+
+def describe_final_eval(config: Config, val_tokens: int | None, trained_tokens: int | None) -> str:
+    """Return the bound of the last evaluation in words. Arguments as in `eval_tokens`, None where unknown."""
+    trained = MAX_EVAL_TOKENS if trained_tokens is None else trained_tokens
+    tokens = eval_tokens(config.training.eval_tokens, val_tokens or sys.maxsize, trained)
+    whole = " (all)" if tokens == val_tokens else f" of {val_tokens:,}" if val_tokens else ""
+    minutes = MAX_FINAL_EVAL_SECONDS / 60
+    return f"last evaluation: at most {tokens:,}{whole} validation tokens and {minutes:.0f} minutes"
 
 
 def vocab_size_of(tokenizer: str) -> int | None:

@@ -203,7 +203,8 @@ class TrainingConfig(Section, frozen=True):
     eval_tokens: Annotated[
         int,
         setting(
-            "validation tokens per evaluation; at the end all, or as many as were trained on; 0: always all",
+            "validation tokens per evaluation, at the end as many as were trained on; 0: all; at most 10M, or what is"
+            " set here, and at the end 5 minutes",
             ge=0,
             unit="tokens",
             resumable=True,

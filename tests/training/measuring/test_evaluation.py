@@ -13,7 +13,7 @@ import torch
 from tui_gpt.config import ModelConfig
 from tui_gpt.model import GPT
 from tui_gpt.training.data.batches import BatchLoader, CorpusPart
-from tui_gpt.training.measuring.evaluation import evaluate
+from tui_gpt.training.measuring.evaluation import PASSES_PER_CLOCK_READING, evaluate
 
 
 def eval_loader(
@@ -74,3 +74,15 @@ def test_an_evaluation_of_a_part_is_marked() -> None:
     batches = eval_loader(np.zeros(1025, np.uint16), 4)
     result = evaluate(model, batches, np.ones(50), step=1, max_tokens=100, autocast=nullcontext)
     assert result is not None and not result.whole and result.tokens == 96
+
+
+def test_an_evaluation_ends_at_its_time_limit_and_is_marked() -> None:
+    model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=16), 50)
+    batches = eval_loader(np.zeros(6401, np.uint16), 4)  # 100 passes
+    seconds = iter(range(10_000))
+    result = evaluate(
+        model, batches, np.ones(50), step=1, max_tokens=0, autocast=nullcontext,
+        at_most_seconds=2.5, now=lambda: float(next(seconds)),
+    )  # fmt: skip
+    assert result is not None and not result.whole
+    assert result.tokens == (3 * PASSES_PER_CLOCK_READING - 1) * 64  # the third reading of the clock says 3 seconds

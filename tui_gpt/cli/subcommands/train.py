@@ -15,6 +15,7 @@ from tui_gpt.cli.output import echo
 from tui_gpt.config import (
     PRESETS,
     PURPOSES,
+    Duration,
     build,
     field,
     fields,
@@ -24,7 +25,7 @@ from tui_gpt.config import (
     set_key,
     to_toml,
 )
-from tui_gpt.config.estimates import memory_bytes, parameters, vocab_size_of
+from tui_gpt.config.estimates import describe_final_eval, memory_bytes, parameters, vocab_size_of
 from tui_gpt.errors import ConfigError
 
 
@@ -177,3 +178,7 @@ def _print_config(settings: dict[str, Any]) -> None:
             f" about {memory_bytes(config, vocab_size) / 2**30:.2f} GiB",
             err=True,
         )
+    trained = Duration.parse(config.training.duration).steps(tokens_per_step=config.tokens_per_step, steps_per_epoch=0)
+    is_known = trained is not None and Duration.parse(config.training.duration).unit != "epochs"
+    tokens = trained * config.tokens_per_step if trained is not None and is_known else None
+    click.echo(f"# {describe_final_eval(config, None, tokens)}", err=True)

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from tui_gpt.checkpoints.manifest import Kind
-from tui_gpt.config.estimates import flops_per_token
+from tui_gpt.config.estimates import MAX_FINAL_EVAL_SECONDS, eval_tokens, flops_per_token
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import Eval
 from tui_gpt.training.loop.control import TrainerControl
@@ -114,14 +114,16 @@ class Outputs:
     def evaluate(self) -> Eval | None:
         """Record an evaluation, count it in the progress and return it, or None if it is interrupted or skipped."""
         state, progress = self._state, self._state.progress
-        configured = state.config.training.eval_tokens
+        is_last = state.is_finished
+        tokens = eval_tokens(state.config.training.eval_tokens, state.val_tokens, progress.tokens if is_last else None)
         evaluation = partial(
             evaluate,
             state.model,
             state.validation,
             state.tokenizer.byte_lengths,
             step=progress.step,
-            max_tokens=max(configured, progress.tokens) if configured and state.is_finished else configured,
+            max_tokens=tokens if tokens < state.val_tokens else 0,
+            at_most_seconds=MAX_FINAL_EVAL_SECONDS if is_last else None,
             autocast=state.compute.autocast,
             interrupted=lambda: self._control.stop_requested,
         )

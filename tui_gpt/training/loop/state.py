@@ -25,7 +25,7 @@ class TrainingState:
 
     def __init__(self, prepared: PreparedRun, compute: Compute, stop_at: int | None) -> None:
         self.config, self.compute = prepared.config, compute
-        self.tokenizer = prepared.shards.tokenizer
+        self.tokenizer, self.val_tokens = prepared.shards.tokenizer, prepared.shards.info.val_tokens
         self.model, self.train_step, self.batches = build_engine(self.config, prepared.shards, compute)
         self.validation = BatchLoader.for_evaluation(prepared.shards, self.config)
         self.schedule = RunSchedule(self.config, self.batches.steps_per_epoch, stop_at)

@@ -11,6 +11,7 @@ import time
 
 from tui_gpt.checkpoints import manifest
 from tui_gpt.config import to_dict, to_toml
+from tui_gpt.config.estimates import describe_final_eval
 from tui_gpt.files import write_atomically
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import Command, Ended
@@ -77,6 +78,10 @@ class Trainer:
             f"{state.model.num_parameters():,} parameters on {state.compute.name}, {state.compute.precision};"
             f" dry run took {time.perf_counter() - started:.1f} s and {self.outputs.read_memory() / 2**30:.2f} GiB",
         )
+
+        total = state.schedule.total_steps
+        trained = total * state.config.tokens_per_step if total is not None else None
+        self.control.notice("note", describe_final_eval(state.config, state.val_tokens, trained))
 
     # ── the loop ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -23,6 +23,8 @@ from tui_gpt.run.messages import Eval, finite
 from tui_gpt.training.data.batches import BatchLoader, MicroBatch, StepBatch, to_device
 from tui_gpt.training.out_of_memory import skip_on_oom
 
+PASSES_PER_CLOCK_READING = 16
+
 
 @torch.no_grad()
 def evaluate(
@@ -34,13 +36,16 @@ def evaluate(
     max_tokens: int,
     autocast: Callable[[], AbstractContextManager],
     interrupted: Callable[[], bool] = lambda: False,
+    at_most_seconds: float | None = None,
+    now: Callable[[], float] = time.perf_counter,
 ) -> Eval | None:
     """Score an epoch of `batches`, or about `max_tokens` of it (0 for all). Return None if interrupted.
 
     byte_lengths: raw bytes of each token id, (vocab_size,). interrupted: polled before each forward pass. Where memory
-    runs out, fewer rows are scored at once.
+    runs out, fewer rows are scored at once. at_most_seconds: end after this time, by the clock `now`, with what has
+    been scored by then.
     """
-    started = time.perf_counter()
+    started = now()
     device = model.embedding.weight.device
     lengths = torch.from_numpy(byte_lengths.astype(np.int64)).to(device)
     scores: list[Tensor] = []  # of each forward pass: loss in nats, on the device, so that the host does not wait
@@ -58,6 +63,11 @@ def evaluate(
     model.eval()
     try:
         for first in range(0, rows, batches.sequences):
+            if at_most_seconds is not None and len(scores) % PASSES_PER_CLOCK_READING == PASSES_PER_CLOCK_READING - 1:
+                scores[-1].item()  # wait for the device, which may be far behind
+                if now() - started > at_most_seconds:
+                    rows = first
+                    break
             batch, begin = batches.batch(first // batches.sequences + 1).rows(0, rows - first), 0
             while begin < len(batch.inputs):
                 if interrupted():
@@ -85,7 +95,7 @@ def evaluate(
         bits_per_byte=nats / math.log(2) / total_bytes if val_loss is not None and total_bytes else None,
         tokens=scored,
         whole=rows == batches.rows,
-        seconds=time.perf_counter() - started,
+        seconds=now() - started,
         non_finite=non_finite,
     )
 
