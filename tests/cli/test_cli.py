@@ -75,6 +75,17 @@ def test_sample_depends_on_the_seed_only(run: RunFolder) -> None:
     assert json.loads(gpt_tui(workspace_of(run), "sample", str(older), "--json").stdout)["step"] == 15
 
 
+def test_several_completions_have_consecutive_seeds_and_weights_may_be_in_bf16(run: RunFolder) -> None:
+    options = ["sample", run.id, "--prompt", "A model", "--tokens", "20", "--temperature", "1"]
+    done = gpt_tui(workspace_of(run), *options, "--seed", "4", "-n", "9", "--json")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["seed"] for line in lines] == list(range(4, 13))
+    alone = json.loads(gpt_tui(workspace_of(run), *options, "--seed", "6", "--json").stdout)
+    assert lines[2]["text"] == alone["text"] != lines[3]["text"]
+    text = gpt_tui(workspace_of(run), *options, "--seed", "6", "-n", "2", "--dtype", "bf16").stdout
+    assert text.count("A model") == 2 and text.count("---") == 1
+
+
 def test_eval_scores_the_whole_validation_split(run: RunFolder) -> None:
     result = json.loads(gpt_tui(workspace_of(run), "eval", run.id, "--json").stdout)
     assert result["whole"] and result["val_loss"] == pytest.approx(run.read_evals()[-1].val_loss, rel=1e-5)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from tui_gpt.config import ModelConfig
 from tui_gpt.corpora import make_tokenizer
 from tui_gpt.model import GPT
-from tui_gpt.sampling import SamplingOptions, generate, generate_text
+from tui_gpt.sampling import SamplingOptions, generate, generate_batch, generate_text
 from tui_gpt.sampling.strategies import sample_token
 
 
@@ -68,6 +71,35 @@ def test_greedy_generation_is_the_likeliest_continuation_of_the_window(model: GP
     for token in written:
         assert token == int(model(torch.tensor([text]))[0, -1].argmax())
         text.append(token)
+
+
+@pytest.mark.parametrize("tokens", [9, 60])
+def test_completions_in_one_batch_are_those_of_their_seeds_beyond_the_context_too(model: GPT, tokens: int) -> None:
+    options = SamplingOptions(tokens=tokens, temperature=1.0, seed=3)
+    alone = [list(generate(model, [1, 2], replace(options, seed=seed))) for seed in (3, 4, 5)]
+    together = list(generate_batch(model, [1, 2], options, 3))
+    assert [list(completion) for completion in zip(*together, strict=True)] == alone
+    assert len({tuple(completion) for completion in alone}) == 3
+
+
+def test_a_completion_that_has_ended_writes_nothing_while_others_go_on(model: GPT) -> None:
+    options = SamplingOptions(tokens=30, temperature=1.0, seed=3)
+    end = list(generate(model, [1, 2], options))[4]
+    alone = [list(generate(model, [1, 2], replace(options, seed=seed), end_of_text=end)) for seed in (3, 4, 5)]
+    together = zip(*generate_batch(model, [1, 2], options, 3, end_of_text=end), strict=True)
+    assert [[token for token in completion if token is not None] for completion in together] == alone
+    assert min(map(len, alone)) < max(map(len, alone))
+
+
+@torch.inference_mode()
+def test_with_weights_in_bf16_greedy_tokens_are_nearly_as_likely(model: GPT) -> None:
+    half = copy.deepcopy(model)
+    for parameter in half.parameters():
+        parameter.data = parameter.data.bfloat16()
+    text = [5, 6, 7, *generate(half, [5, 6, 7], SamplingOptions(tokens=12, temperature=0))]
+    logits = model(torch.tensor([text]))[0, 2:-1]
+    chosen = logits.gather(-1, torch.tensor(text[3:])[:, None])[:, 0]
+    assert float((logits.max(-1).values - chosen).max()) < 0.5 < float(logits.std())
 
 
 def test_of_a_prompt_longer_than_the_context_only_the_end_is_used(model: GPT) -> None:

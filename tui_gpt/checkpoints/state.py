@@ -203,14 +203,24 @@ class LoadedModel:
     manifest: Manifest
     path: Path
 
+    def is_from(self, path: Path, device: torch.device, dtype: torch.dtype) -> bool:
+        """Whether `load_model` would return this model."""
+        weight = self.model.embedding.weight
+        return (self.path, weight.device.type, weight.dtype) == (path, device.type, dtype)
 
-def load_model(checkpoint: Path, device: torch.device | str = "cpu") -> LoadedModel:
-    """Verify a checkpoint and load its model in evaluation mode on `device`. Raise CheckpointError if it is damaged."""
+
+def load_model(checkpoint: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> LoadedModel:
+    """Verify a checkpoint and load its model in evaluation mode on `device`. Raise CheckpointError if it is damaged.
+
+    dtype: of the weights. Buffers, such as the rotary angles, stay in fp32.
+    """
     manifest = manifests.verify(checkpoint)
     config = build(read_toml(checkpoint / CONFIG), str(checkpoint / CONFIG))
     with torch.device("meta"):
         model = GPT(config.model, manifest.vocab_size)
     _load_into(model, checkpoint)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
     tokenizer = load_tokenizer(checkpoint / TOKENIZER)
     return LoadedModel(model.to(device).eval(), tokenizer, config, manifest, checkpoint)
 

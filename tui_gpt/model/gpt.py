@@ -173,8 +173,10 @@ class Attention(nn.Module):
             v = v + self.values(context.tokens).view(v.shape)
         qk, v = qk.transpose(1, 2), v.transpose(1, 2)
         q, k = qk.split((self.heads, self.kv_heads), dim=1)
+        dtype = v.dtype
         if context.cache is not None:
             k, v = context.cache.extend(self.layer, k, v)
+            q = q.to(k.dtype)
         groups = self.heads // self.kv_heads
         if groups > 1 and context.mask is not None:  # with both, CUDA has no kernel but the one that stores T×T scores
             k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
@@ -187,6 +189,8 @@ class Attention(nn.Module):
             is_causal=time > 1 and context.mask is None,
             enable_gqa=groups > 1 and context.mask is None,
         )
+        if context.cache is not None:
+            y = y.to(dtype)
         y = self.projection(y.transpose(1, 2).reshape(batch, time, width))
         return F.dropout(y, self.dropout, self.training)
 

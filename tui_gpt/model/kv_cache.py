@@ -9,7 +9,11 @@ from tui_gpt.config import ModelConfig
 
 
 class KVCache:
-    """Keys and values of up to `capacity` tokens in every layer, of which `length` are filled."""
+    """Keys and values of up to `capacity` tokens in every layer, of which `length` are filled.
+
+    dtype: on a CPU without bf16 arithmetic fp32 is faster, also with weights in bf16: attention over 900 tokens at
+    GPT-2's shape takes 12 ms a token, in bf16 57.
+    """
 
     def __init__(
         self, config: ModelConfig, batch_size: int, capacity: int, *, device: torch.device, dtype: torch.dtype
@@ -19,6 +23,13 @@ class KVCache:
         self._store = torch.empty(shape, device=device, dtype=dtype)
         self.capacity = capacity
         self.length = 0
+
+    def repeat(self, count: int) -> KVCache:
+        """Return a cache in which each of `count` sequences continues the one of this cache."""
+        other = KVCache.__new__(KVCache)
+        other._store = self._store.expand(-1, -1, count, -1, -1, -1).clone()
+        other.capacity, other.length = self.capacity, self.length
+        return other
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append keys and values, (batch, heads, new, head_dim) each, to a layer, and return all of that layer.

@@ -264,7 +264,10 @@ class RunInfo(Message, frozen=True, omit_defaults=False):
 
 
 class Generate(Message, frozen=True):
-    """Request to continue `prompt`. checkpoint: folder of a checkpoint, or of a run for its newest one."""
+    """Request to continue `prompt`, `number` times with consecutive seeds.
+
+    checkpoint: folder of a checkpoint, or of a run for its newest one. dtype: of the weights.
+    """
 
     id: str
     checkpoint: str
@@ -277,6 +280,8 @@ class Generate(Message, frozen=True):
     seed: int = 0
     ignore_end: bool = False  # continue after end of text
     device: str = "auto"  # auto, cpu, cuda, mps
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    number: int = 1
 
 
 class Cancel(Message, frozen=True):
@@ -300,20 +305,22 @@ class Loaded(Message, frozen=True):
 
 
 class Chunk(Message, frozen=True):
-    """A piece of generated text, which never ends within a character."""
+    """A piece of generated text, which never ends within a character. completion: its index among `number`."""
 
     id: str
     text: str
+    completion: int = 0
 
 
 class Generated(Message, frozen=True):
-    """The end of a generation."""
+    """The end of a completion; the last one's ends the generation."""
 
     id: str
     tokens: int
     seconds: float
     ended: bool  # by an end-of-text token
     cancelled: bool = False
+    completion: int = 0
 
 
 class ConversionResult(Message, frozen=True):

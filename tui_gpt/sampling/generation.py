@@ -40,7 +40,6 @@ class SamplingOptions:
         return cls(config.tokens, config.temperature, config.top_k, config.top_p, config.min_p, seed)
 
 
-@torch.inference_mode()
 def generate(
     model: GPT,
     prompt: Sequence[int],
@@ -53,32 +52,60 @@ def generate(
 
     Put the model in evaluation mode first. Uses its own random generator, seeded by `options.seed`.
     """
-    device = model.embedding.weight.device
-    capacity = model.config.context_length
-    dtype = model.embedding.weight.dtype
-    cache = KVCache(model.config, 1, capacity, device=device, dtype=dtype)
-    generator = torch.Generator().manual_seed(options.seed)
-    text = list(prompt)
-    unread = text[-capacity:]
-    for _ in range(options.tokens):
-        if cache.length + len(unread) > capacity:
-            cache.clear()
-            unread = text[-max(1, capacity - capacity // 8) :]
-        with autocast():
-            logits = model(torch.tensor([unread], device=device), cache=cache)
-        token = sample_token(
-            logits[0, -1].float().cpu(),
-            generator,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            min_p=options.min_p,
-        )
+    for (token,) in generate_batch(model, prompt, options, 1, end_of_text=end_of_text, autocast=autocast):
+        assert token is not None
         yield token
-        if token == end_of_text and not options.ignore_end:
+
+
+@torch.inference_mode()
+def generate_batch(
+    model: GPT,
+    prompt: Sequence[int],
+    options: SamplingOptions,
+    count: int,
+    *,
+    end_of_text: int | None = None,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+) -> Iterator[list[int | None]]:
+    """Yield the next token of each of `count` completions of one prompt, None for one that has ended.
+
+    Completion i has the seed `options.seed + i`, and the tokens of `generate` with that seed, within rounding. The
+    prompt is processed once, and the weights are read once for the next tokens of all.
+    """
+    device, capacity = model.embedding.weight.device, model.config.context_length
+    dtype = torch.float32 if device.type == "cpu" else model.embedding.weight.dtype
+    generators = [torch.Generator().manual_seed(options.seed + index) for index in range(count)]
+    texts = [list(prompt) for _ in range(count)]
+    running = [True] * count
+    cache = KVCache(model.config, 1, capacity, device=device, dtype=dtype)
+    unread = [text[-capacity:] for text in texts[:1]]  # one row for all while they are alike
+    for _ in range(options.tokens):
+        if cache.length + len(unread[0]) > capacity:
+            cache.clear()
+            unread = [text[-max(1, capacity - capacity // 8) :] for text in texts]
+        with autocast():
+            logits = model(torch.tensor(unread, device=device), cache=cache)[:, -1].float().cpu()
+        if len(unread) < count:
+            cache, logits = cache.repeat(count), logits.expand(count, -1)
+        tokens: list[int | None] = [None] * count
+        for index, text in enumerate(texts):
+            if not running[index]:
+                text.append(text[-1])  # keeps the rows alike in length
+                continue
+            tokens[index] = token = sample_token(
+                logits[index],
+                generators[index],
+                temperature=options.temperature,
+                top_k=options.top_k,
+                top_p=options.top_p,
+                min_p=options.min_p,
+            )
+            text.append(token)
+            running[index] = options.ignore_end or token != end_of_text
+        yield tokens
+        if not any(running):
             return
-        text.append(token)
-        unread = [token]
+        unread = [text[-1:] for text in texts]
 
 
 def prompt_tokens(tokenizer: Tokenizer, prompt: str) -> list[int]:

@@ -1,7 +1,8 @@
 """The sampler: a process that loads checkpoints and generates text, so that its parent does not import torch.
 
-It replies to `Generate` with `Loaded`, any number of `Chunk`s and `Generated`, or with `RequestFailed`. It polls for
-`Cancel` after each token. A checkpoint stays loaded until another one is requested, or `Unload`.
+It replies to `Generate` with `Loaded`, any number of `Chunk`s and a `Generated` for each completion, or with
+`RequestFailed`. It polls for `Cancel` after each token. A checkpoint stays loaded until another one is requested, or
+`Unload`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import torch
 from tui_gpt import hardware
 from tui_gpt.checkpoints import manifest
 from tui_gpt.checkpoints.state import LoadedModel, load_model
+from tui_gpt.corpora import Tokenizer
 from tui_gpt.errors import ConfigError, UserError
 from tui_gpt.run.child_process import Channel
 from tui_gpt.run.messages import Cancel, Chunk, Failure, Generate, Generated, Loaded, Message, RequestFailed, Unload
-from tui_gpt.sampling.generation import SamplingOptions, generate, prompt_tokens
+from tui_gpt.sampling.generation import SamplingOptions, generate_batch, prompt_tokens
 
 
 def serve(channel: Channel, threads: int = 0) -> None:
@@ -63,9 +65,10 @@ class _Sampler:
         checkpoint = manifest.locate(Path(request.checkpoint))
         device = select_device(request.device)
         loaded = self.model
-        if loaded is None or loaded.path != checkpoint or loaded.model.embedding.weight.device.type != device.type:
-            self.model = None  # free the old one before loading the new one
-            self.model = loaded = load_model(checkpoint, device)
+        dtype = torch.bfloat16 if request.dtype == "bf16" else torch.float32
+        if loaded is None or not loaded.is_from(checkpoint, device, dtype):
+            self.model = loaded = None  # free the old one before loading the new one
+            self.model = loaded = load_model(checkpoint, device, dtype)
         self.channel.send(
             Loaded(
                 id=request.id,
@@ -89,27 +92,59 @@ class _Sampler:
             seed=request.seed,
             ignore_end=request.ignore_end,
         )
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        count, ended, cancelled, started = 0, False, False, time.perf_counter()
-        for token in generate(loaded.model, prompt_tokens(tokenizer, request.prompt), options, end_of_text=end):
-            count += 1
-            if ended := token == end:
-                text = decoder.decode(b"", final=True) + ("\n\n" if request.ignore_end else "")
-                decoder.reset()
-            else:
-                text = decoder.decode(tokenizer.decode_bytes([token]))
-            if text:
-                self.channel.send(Chunk(id=request.id, text=text))
+        started = time.perf_counter()
+        writers = [_Writer(index, tokenizer, request.ignore_end) for index in range(request.number)]
+        prompt, cancelled = prompt_tokens(tokenizer, request.prompt), False
+        for tokens in generate_batch(loaded.model, prompt, options, request.number, end_of_text=end):
+            for writer, token in zip(writers, tokens, strict=True):
+                if token is not None and (text := writer.add(token)):
+                    self.channel.send(Chunk(id=request.id, text=text, completion=writer.index))
             if cancelled := self._is_cancelled(request.id):
                 break
-        if text := decoder.decode(b"", final=True):
-            self.channel.send(Chunk(id=request.id, text=text))
         seconds = time.perf_counter() - started
-        self.channel.send(Generated(id=request.id, tokens=count, seconds=seconds, ended=ended, cancelled=cancelled))
+        for writer in writers:
+            if text := writer.finish():
+                self.channel.send(Chunk(id=request.id, text=text, completion=writer.index))
+            self.channel.send(
+                Generated(
+                    id=request.id,
+                    tokens=writer.count,
+                    seconds=seconds,
+                    ended=writer.ended,
+                    cancelled=cancelled,
+                    completion=writer.index,
+                )
+            )
 
     def _is_cancelled(self, id: str) -> bool:
         message = self.channel.receive()
         return isinstance(message, Cancel) and message.id == id
+
+
+class _Writer:
+    """Decodes the tokens of one completion into text that never ends within a character."""
+
+    def __init__(self, index: int, tokenizer: Tokenizer, ignore_end: bool) -> None:
+        self.index = index
+        self.count = 0
+        self.ended = False
+        self._tokenizer = tokenizer
+        self._ignore_end = ignore_end
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def add(self, token: int) -> str:
+        """Return the text that `token` completes. End of text becomes a blank line where the text goes on after it."""
+        self.count += 1
+        self.ended = token == self._tokenizer.end_of_text
+        if not self.ended:
+            return self._decoder.decode(self._tokenizer.decode_bytes([token]))
+        return self.finish() + ("\n\n" if self._ignore_end else "")
+
+    def finish(self) -> str:
+        """Return the rest of the text."""
+        text = self._decoder.decode(b"", final=True)
+        self._decoder.reset()
+        return text
 
 
 def select_device(name: str) -> torch.device:

@@ -19,6 +19,8 @@ from tui_gpt.run.child_process import Channel, spawn
 from tui_gpt.run.messages import Chunk, Generate, Generated, Loaded, RequestFailed
 from tui_gpt.safe_text import safe
 
+AT_ONCE = 8  # completions generated together; each takes memory for its keys and values
+
 
 @command("sample")
 @click.argument("reference", required=False, metavar="[RUN|CHECKPOINT]")
@@ -42,6 +44,13 @@ from tui_gpt.safe_text import safe
 )
 @click.option("--ignore-end", is_flag=True, help="Continue after the end of a document.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Type of the weights; bf16 takes half the memory, and is less precise.",
+)
 @json_option
 def sample_command(
     workspace: Workspace,
@@ -61,10 +70,13 @@ def sample_command(
     prompt = config.prompts[0] if prompt is None and config.prompts else prompt or ""
     process, channel = start_sampler(options)
     try:
-        for index in range(number):
-            request = Generate(id=str(index), checkpoint=str(checkpoint), prompt=prompt, seed=seed + index, **options)
+        for first in range(0, number, AT_ONCE):
+            count = min(AT_ONCE, number - first)
+            request = Generate(
+                id=str(first), checkpoint=str(checkpoint), prompt=prompt, seed=seed + first, number=count, **options
+            )
             channel.send(request)
-            _print_completion(channel, request, as_json, last=index == number - 1)
+            _print_completions(channel, request, as_json, last=first + count == number)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     finally:
@@ -81,12 +93,13 @@ def start_sampler(options: dict[str, Any]) -> tuple[Any, Channel]:
     return spawn("tui_gpt.sampling.sampler_process:serve")
 
 
-def _print_completion(channel: Channel, request: Generate, as_json: bool, *, last: bool) -> None:
-    pieces: list[str] = []
-    step = 0
+def _print_completions(channel: Channel, request: Generate, as_json: bool, *, last: bool) -> None:
+    """Print the first completion as it is generated, and the others after it."""
+    pieces: list[list[str]] = [[] for _ in range(request.number)]
+    step, done = 0, 0
     if not as_json:
-        sys.stdout.write(safe(request.prompt))
-    while True:
+        _write(safe(request.prompt))
+    while done < request.number:
         try:
             message = channel.receive(None)
         except EOFError:
@@ -96,20 +109,27 @@ def _print_completion(channel: Channel, request: Generate, as_json: bool, *, las
                 raise CheckpointError(failure.what, where=failure.where, do=failure.do)
             case Loaded():
                 step = message.step
-            case Chunk(text=text):
-                pieces.append(text)
-                if not as_json:
-                    sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
-                    sys.stdout.flush()
-            case Generated():
+            case Chunk(text=text, completion=index):
+                pieces[index].append(text)
+                if not as_json and index == 0:
+                    _write(text)
+            case Generated(completion=index):
+                done += 1
+                text = "".join(pieces[index])
                 if as_json:
-                    text = "".join(pieces)
-                    result = {"step": step, "prompt": request.prompt, "text": text, "seed": request.seed}
-                    print_json(result | {"checkpoint": request.checkpoint} | msgspec.to_builtins(message))
-                else:
-                    sys.stdout.write("\n" if last else "\n\n---\n\n")
-                    sys.stdout.flush()
-                return
+                    result = {"step": step, "prompt": request.prompt, "text": text, "seed": request.seed + index}
+                    fields = msgspec.to_builtins(message)
+                    fields.pop("completion", None)
+                    print_json(result | {"checkpoint": request.checkpoint} | fields)
+                    continue
+                if index > 0:
+                    _write(safe(request.prompt) + text)
+                _write("\n" if last and done == request.number else "\n\n---\n\n")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
 
 
 def find_checkpoint(reference: str | None, workspace: Workspace) -> Path:
