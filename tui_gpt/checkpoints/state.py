@@ -47,6 +47,7 @@ class TrainingProgress(msgspec.Struct, kw_only=True):
     scaler: dict[str, int | float] = {}  # a count must stay an int: torch accepts nothing else
     guard: tuple[float, ...] = ()  # the running mean and variance of the loss
     batch_shift: int = 0  # batches skipped by rewinds
+    due: tuple[str, ...] = ()  # what its step still asks for, besides the next one: a resume does it first
     rewinds: int = 0
 
 
@@ -121,7 +122,7 @@ def write_checkpoint(snapshot: Snapshot, checkpoints: Path, before_publish: Call
     target = manifests.step_folder(checkpoints, snapshot.progress.step)
     partial = checkpoints.parent / f".partial-{target.name}"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial.mkdir()  # without parents: a run folder that was deleted is not made again
     checkpoints.mkdir(exist_ok=True)
     try:
         tensors = [*snapshot.model.values(), *snapshot.optimizer.values()]

@@ -37,6 +37,14 @@ class FolderPlace:
         if (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
             raise FolderGone
 
+    def is_there(self) -> bool:
+        """Whether `check` finds the folder."""
+        try:
+            self.check()
+        except FolderGone:
+            return False
+        return True
+
     def leave(self) -> tuple[str, RunFolder | None]:
         """Return what happened, in words, and the folder to save in: where it was moved, or a new one beside it."""
         found = self._now()

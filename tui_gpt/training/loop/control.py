@@ -17,7 +17,8 @@ import msgspec
 
 from tui_gpt.checkpoints import manifest
 from tui_gpt.run.child_process import Channel
-from tui_gpt.run.messages import Ack, Command, Notice, Progress, State
+from tui_gpt.run.folder import RunFolder
+from tui_gpt.run.messages import Ack, Command, FolderMoved, Notice, Progress, State
 
 PROGRESS_INTERVAL_SECONDS = 0.25
 
@@ -32,6 +33,8 @@ class TrainerControl:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.stop_command: Command | None = None
+        self.moved_to: RunFolder | None = None  # where the run folder is now, if it was moved or deleted
+        self.is_orphaned = False
         self.progress = Progress(state="starting", phase="starting")
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._last_sent = 0.0
@@ -49,7 +52,10 @@ class TrainerControl:
                 message = self.channel.receive(None)
                 if isinstance(message, Command):
                     self._enqueue(message)
+                elif isinstance(message, FolderMoved):
+                    self.moved_to = RunFolder(Path(message.path))
         except EOFError:
+            self.is_orphaned = True
             self._enqueue(Command(name="stop", sender="orphaned"))
 
     def _enqueue(self, command: Command) -> None:

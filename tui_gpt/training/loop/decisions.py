@@ -15,6 +15,7 @@ from tui_gpt.run.messages import CommandName, Failure
 from tui_gpt.training.loop.guard import MAX_CONSECUTIVE_ANOMALIES, Anomaly
 
 MAX_REWINDS = 10
+EARLY_SAMPLE_STEPS = (0, 10, 25, 50, 100)  # besides every `sampling.every` steps: the text changes most at first
 
 
 @dataclass(frozen=True)
@@ -147,3 +148,25 @@ def split_micro_batch(config: Config) -> Split:
     )
     training = msgspec.structs.replace(training, micro_batch_size=micro, accumulation_steps=accumulation)
     return Split(msgspec.structs.replace(config, training=training), message)
+
+
+def due_at(config: Config, step: int, *, is_last: bool) -> tuple[str, ...]:
+    """Return what is to be done after a step, in order: a checkpoint comes after what it holds the result of."""
+    due = []
+    if is_last or _is_due(step, config.training.eval_every):
+        due.append("evaluation")
+    if config.sampling.every and (is_last or _is_due(step, config.sampling.every)):
+        due.append("sample")
+    elif config.sampling.every and step in EARLY_SAMPLE_STEPS:
+        due.append("early sample")
+    if is_last or _is_due(step, config.checkpoints.every):
+        due.append("full")
+    elif _is_due(step, config.checkpoints.light_every):
+        due.append("light")
+    elif "evaluation" in due and config.checkpoints.best:
+        due.append("best")
+    return tuple(due)
+
+
+def _is_due(step: int, every: int) -> bool:
+    return bool(every) and step % every == 0

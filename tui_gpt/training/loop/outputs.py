@@ -5,7 +5,7 @@ None of it changes the state of the run. What runs out of memory is skipped and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
@@ -42,12 +42,15 @@ class Outputs:
             keep=state.config.checkpoints.keep,
             rewound_to=rewound_to,
             on_saved=control.report_saved,
-            on_given_up=lambda message: control.notice("checkpoint", message, level="error"),
+            on_warning=lambda message: control.notice("checkpoint", message, level="error"),
         )
         self.laps = LapTimer(DeviceClock(state.compute.device))
         self.saved_step = self._norms_logged_at = state.progress.step
         self.read_memory = state.compute.memory_bytes()
         self._flops_per_token = flops_per_token(state.config.model, state.tokenizer.vocab_size)
+        step = state.progress.step
+        self._eval = next((line for line in reversed(folder.read_evals()) if line.step == step), None)
+        self._sampled = {(line.step, line.prompt) for line in folder.read_samples() if line.step == step}
         self._pending: PendingMetrics | None = None
         self._anomaly: Anomaly | None = None  # reported, and not yet taken
 
@@ -112,8 +115,12 @@ class Outputs:
     # ── evaluations, samples, checkpoints ─────────────────────────────────────────────────────────────────────────────
 
     def evaluate(self) -> Eval | None:
-        """Record an evaluation, count it in the progress and return it, or None if it is interrupted or skipped."""
+        """Record an evaluation, count it in the progress and return it, or None if it is interrupted or skipped.
+
+        One that was recorded at this step before a resume is not made again.
+        """
         state, progress = self._state, self._state.progress
+        is_recorded = self._eval is not None and self._eval.step == progress.step
         is_last = state.is_finished
         tokens = eval_tokens(state.config.training.eval_tokens, state.val_tokens, progress.tokens if is_last else None)
         evaluation = partial(
@@ -127,8 +134,11 @@ class Outputs:
             autocast=state.compute.autocast,
             interrupted=lambda: self._control.stop_requested,
         )
-        with self.phase("evaluating"):
-            line = self._unless_out_of_memory(evaluation, "the evaluation")
+        if is_recorded:
+            line = self._eval
+        else:
+            with self.phase("evaluating"):
+                line = self._unless_out_of_memory(evaluation, "the evaluation")
         if line is None:
             return None
         best = progress.best_val_loss
@@ -136,15 +146,35 @@ class Outputs:
             line = msgspec.structs.replace(line, best=True)
             progress.best_val_loss = line.val_loss
         progress.evals_since_best = 0 if line.best else progress.evals_since_best + 1
-        self.recorder.evaluation(line)
+        if not is_recorded:
+            self.recorder.evaluation(line)
+        self._eval = line
         self._control.update_progress(val_loss=line.val_loss)
         return line
 
-    def sample(self, *, max_tokens: int | None = None) -> None:
-        """Record a sample for each prompt, of at most `max_tokens`. Training is unaffected."""
+    @property
+    def val_loss(self) -> float | None:
+        """The validation loss at this step, or None if it was not evaluated."""
+        return self._eval.val_loss if self._eval is not None and self._eval.step == self._state.progress.step else None
+
+    def is_best(self) -> bool:
+        """Whether this step was evaluated, and is the best so far."""
+        return self.val_loss is not None and self._eval is not None and self._eval.best
+
+    def sample_due(self, *, max_tokens: int | None = None) -> bool:
+        """Record the samples of this step that were not recorded before a resume. Return False if interrupted."""
+        step = self._state.progress.step
+        prompts = [prompt for prompt in self._state.config.sampling.prompts if (step, prompt) not in self._sampled]
+        return self.sample(prompts, max_tokens=max_tokens)
+
+    def sample(self, prompts: Sequence[str] | None = None, *, max_tokens: int | None = None) -> bool:
+        """Record a sample for each prompt, of at most `max_tokens`. Return False if interrupted, with none recorded."""
         state, step = self._state, self._state.progress.step
+        lines = []
         with self.phase("sampling"):
             for index, prompt in enumerate(state.config.sampling.prompts):
+                if prompts is not None and prompt not in prompts:
+                    continue
                 sampling = partial(
                     sample_text,
                     state.model,
@@ -159,9 +189,14 @@ class Outputs:
                 )
                 line = self._unless_out_of_memory(sampling, "a sample")
                 if line is not None:
-                    self.recorder.sample(line)
+                    lines.append(line)
+                elif self._control.stop_requested:
+                    return False
+        for line in lines:
+            self.recorder.sample(line)
+        return True
 
-    def save(self, kind: Kind, val_loss: float | None = None, *, announce: bool = True) -> None:
+    def save(self, kind: Kind, *, announce: bool = True) -> None:
         """Copy the state to host memory and write it in the background, after all output up to this step.
 
         announce: report the saved checkpoint as an event; off where another event reports it.
@@ -169,7 +204,7 @@ class Outputs:
         self.flush()
         self.laps.pause()
         snapshot = self._unless_out_of_memory(
-            lambda: self._state.snapshot(kind, val_loss, self._run), f"the {kind} checkpoint"
+            lambda: self._state.snapshot(kind, self.val_loss, self._run), f"the {kind} checkpoint"
         )
         if snapshot is not None:
             self.recorder.save(snapshot, announce=announce)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import gc
 import time
+from dataclasses import replace
 
 from tui_gpt.checkpoints import manifest
 from tui_gpt.config import to_dict, to_toml
 from tui_gpt.config.estimates import describe_final_eval
 from tui_gpt.files import write_atomically
 from tui_gpt.run.folder import RunFolder
+from tui_gpt.run.folder_place import FolderPlace, log_to_workspace
 from tui_gpt.run.messages import Command, Ended
 from tui_gpt.training.compute import Compute
 from tui_gpt.training.loop import decisions
@@ -28,7 +30,6 @@ from tui_gpt.training.measuring.evaluation import highest_loss_text
 from tui_gpt.training.out_of_memory import is_out_of_memory, retry_on_oom, skip_on_oom
 from tui_gpt.training.run_setup import PreparedRun
 
-EARLY_SAMPLE_STEPS = (0, 10, 25, 50, 100)  # besides every `sampling.every` steps: the text changes most at first
 EARLY_SAMPLE_TOKENS = 48  # at most: five such samples take less than a tenth of the time of the first 100 steps of pico
 QUOTED_CHARACTERS = 200  # of a batch in an event
 
@@ -46,7 +47,7 @@ class Trainer:
         stop_at: int | None,
         resume: bool,
     ) -> None:
-        self.folder, self.control = folder, control
+        self.folder, self.control, self.place = folder, control, FolderPlace(folder.path)
         self.state = TrainingState(prepared, compute, stop_at)
         if resume and (newest := manifest.newest(folder.checkpoints, ["full"])):
             if change := self.state.resume(newest):
@@ -88,13 +89,14 @@ class Trainer:
     def run(self) -> Ended:
         """Train to the end, or until a stop is requested, and return how the run ended. Call `dry_run` first."""
         recorder = self.outputs.recorder
-        if not self.state.is_finished:
+        if not self.state.is_finished or self.state.progress.due:
             self._begin()
         while True:
+            is_done = self.state.is_finished and not self.state.progress.due
             is_saved = self.outputs.saved_step == self.state.progress.step
-            if (command := self.control.stop_command) is not None and not (self.state.is_finished and is_saved):
+            if (command := self.control.stop_command) is not None and not (is_done and is_saved):
                 return self._stop(Stop(save=not command.now, by_signal=command.sender == "signal"))
-            if self.state.is_finished:
+            if is_done:
                 lost = self.outputs.wait_saved()
                 if not recorder.problem:
                     return self._unsaved(lost) if lost else self.state.schedule.ended(self.state.progress)
@@ -106,11 +108,11 @@ class Trainer:
                 return self._stop(failed)
 
     def _begin(self) -> None:
-        """Sample the untrained model, unless a run that is resumed at step 0 has done so."""
+        """Sample the untrained model, or do what the last start of the run left undone."""
         self.control.set_phase("running", "training")
-        is_sampled = any(sample.step == 0 for sample in self.folder.read_samples())
-        if self.state.config.sampling.every and self.state.progress.step == 0 and not is_sampled:
-            self.outputs.sample(max_tokens=EARLY_SAMPLE_TOKENS)
+        if self.state.config.sampling.every and self.state.progress.step == 0:
+            self.outputs.sample_due(max_tokens=EARLY_SAMPLE_TOKENS)
+        self._do_due()  # what a stop interrupted
         self.stopwatch.restart()
 
     def _train(self) -> Stop | None:
@@ -119,7 +121,9 @@ class Trainer:
         if stop := self._step(step) or self._handle_anomaly():
             return stop
         if self.state.progress.step == step:  # not rewound
-            self._after_step(step)
+            state = self.state
+            state.progress.due = decisions.due_at(state.config, step, is_last=state.is_finished)
+            self._do_due()
         if not gc.get_freeze_count():
             gc.collect()
             gc.freeze()  # objects alive after the first step stay alive: later collections skip them
@@ -184,26 +188,29 @@ class Trainer:
         self.control.notice("anomaly", message, level="warning", step=anomaly.step, data=data)
         return None
 
-    def _after_step(self, step: int) -> None:
-        """Evaluate, save and sample as configured."""
-        state, config, outputs = self.state, self.state.config, self.outputs
+    def _do_due(self) -> None:
+        """Evaluate, sample and save as `progress.due` says; what a stop interrupts stays there, for a resume."""
+        state, progress, outputs = self.state, self.state.progress, self.outputs
         self.report_progress()
-        evaluation = None
-        if state.is_finished or _is_due(step, config.training.eval_every):
-            evaluation = outputs.evaluate()
-        val_loss = evaluation.val_loss if evaluation else None
-        is_last = state.is_finished  # the evaluation may have exhausted the patience
-        if (is_last and not self.control.stop_requested) or _is_due(step, config.checkpoints.every):
-            outputs.save("full", val_loss)
-        elif _is_due(step, config.checkpoints.light_every):
-            outputs.save("light", val_loss)
-        elif evaluation and evaluation.best and config.checkpoints.best:
-            outputs.save("best", val_loss)
-        if config.sampling.every and (is_last or _is_due(step, config.sampling.every)):
-            outputs.sample()
-        elif config.sampling.every and step in EARLY_SAMPLE_STEPS:
-            outputs.sample(max_tokens=EARLY_SAMPLE_TOKENS)
-        if is_last:
+        while progress.due:
+            if progress.due[0] == "evaluation":
+                if outputs.evaluate() is None and self.control.stop_requested:
+                    break
+                progress.due = decisions.due_at(
+                    state.config, progress.step, is_last=state.is_finished
+                )  # more, if that exhausted the patience
+            elif progress.due[0] in ("sample", "early sample"):
+                is_early = progress.due[0] == "early sample"
+                if not outputs.sample_due(max_tokens=EARLY_SAMPLE_TOKENS if is_early else None):
+                    break
+            done, progress.due = progress.due[0], progress.due[1:]  # first: a checkpoint holds what is left to do
+            if done == "full":
+                outputs.save("full")
+            elif done == "light":
+                outputs.save("light")
+            elif done == "best" and outputs.is_best():
+                outputs.save("best")
+        if state.is_finished:
             outputs.flush()
         self.report_progress()
         self.control.send_progress()
@@ -273,6 +280,15 @@ class Trainer:
         step, failure = self.state.progress.step, stop.failure
         if failure is None:
             self.control.set_phase("stopping", "saving")
+        if (moved := self.control.moved_to) is not None:
+            write_atomically(moved.config, to_toml(to_dict(self.state.config)).encode())
+            self.outputs.recorder.move(moved)
+            self.outputs.saved_step = -1  # what was saved may be gone
+        elif stop.save and self.control.is_orphaned and not self.place.is_there():
+            log_to_workspace(
+                self.folder.path.parent, f"{self.folder.id}: not saved: its folder and supervisor are gone"
+            )
+            stop = replace(stop, save=False)
         if stop.save:
             self.outputs.flush()
         lost = self.outputs.save_now(announce=failure is not None) if stop.save else self.outputs.recorder.wait()
@@ -303,7 +319,3 @@ class Trainer:
             elapsed_seconds=progress.elapsed_seconds,
             eta_seconds=schedule.eta_seconds(progress),
         )
-
-
-def _is_due(step: int, every: int) -> bool:
-    return bool(every) and step % every == 0

@@ -14,8 +14,8 @@ class CheckpointWriter:
     """Writes one snapshot at a time and prunes old checkpoints.
 
     keep: full checkpoints to keep. sync: called before a checkpoint appears. on_saved: called with its path afterwards.
-    on_given_up: called with a message when a checkpoint fails for another reason than the disk. Both are called from
-    the thread.
+    on_warning: called with a message when a checkpoint fails for another reason than the disk, or an old one cannot be
+    deleted. Both are called from the thread.
     """
 
     def __init__(
@@ -24,10 +24,10 @@ class CheckpointWriter:
         keep: int,
         sync: Callable[[], None],
         on_saved: Callable[[Path], None],
-        on_given_up: Callable[[str], None],
+        on_warning: Callable[[str], None],
     ) -> None:
         self._checkpoints, self._keep, self._sync = checkpoints, keep, sync
-        self._on_saved, self._on_given_up = on_saved, on_given_up
+        self._on_saved, self._on_warning = on_saved, on_warning
         self._thread: threading.Thread | None = None
         self._failed: tuple[Snapshot, Exception] | None = None
 
@@ -70,11 +70,19 @@ class CheckpointWriter:
     def _write(self, snapshot: Snapshot, announce: bool) -> None:
         try:
             path = write_checkpoint(snapshot, self._checkpoints, self._sync)
-            manifest.prune(self._checkpoints, self._keep)
         except Exception as error:  # in a thread of its own it would be lost
             self._failed = (snapshot, error)
             if not self.can_retry:
-                self._on_given_up(self.failure)
-        else:
-            if announce:
-                self._on_saved(path)
+                self._on_warning(self.failure)
+            return
+        if announce:
+            self._on_saved(path)
+        try:
+            manifest.prune(self._checkpoints, self._keep)
+        except OSError as error:  # a file that is busy on a network file system, for example; the next save tries again
+            self._on_warning(f"an old checkpoint could not be deleted: {error}")
+
+    def move(self, checkpoints: Path) -> None:
+        """Write into another folder from now on."""
+        self.wait()
+        self._checkpoints = checkpoints

@@ -21,7 +21,7 @@ class Recorder:
     """Writes the output files and checkpoints of a run.
 
     rewound_to: when resuming, the step after which older lines are void. on_saved: called with the path of each
-    checkpoint that is to be announced, and on_given_up with a message about one that is lost; both from another thread.
+    checkpoint that is to be announced, and on_warning with a message about one that is lost; both from another thread.
     """
 
     def __init__(
@@ -31,14 +31,14 @@ class Recorder:
         keep: int,
         rewound_to: int | None,
         on_saved: Callable[[Path], None],
-        on_given_up: Callable[[str], None],
+        on_warning: Callable[[str], None],
     ) -> None:
         self._metrics, self._evals, self._samples = (
             JsonlWriter(path) for path in (folder.metrics, folder.evals, folder.samples)
         )
         self._unwritten: deque[tuple[JsonlWriter, Message]] = deque()
         self._line_problem = ""
-        self._checkpoints = CheckpointWriter(folder.checkpoints, keep, self._sync, on_saved, on_given_up)
+        self._checkpoints = CheckpointWriter(folder.checkpoints, keep, self._sync, on_saved, on_warning)
         if rewound_to is not None:
             self.rewind(rewound_to)
 
@@ -73,6 +73,10 @@ class Recorder:
     def save(self, snapshot: Snapshot, *, announce: bool = True) -> None:
         """Start writing a checkpoint, after all lines up to it. announce: call `on_saved` when it is there."""
         self._checkpoints.save(snapshot, announce=announce)
+
+    def move(self, folder: RunFolder) -> None:
+        """Write checkpoints into another folder. Lines go on where they did: open files follow a folder that moves."""
+        self._checkpoints.move(folder.checkpoints)
 
     def wait(self) -> str:
         """Wait until the last checkpoint is written, and return what could not be written, and why; else empty."""
