@@ -196,9 +196,8 @@ class Trainer:
             if progress.due[0] == "evaluation":
                 if outputs.evaluate() is None and self.control.stop_requested:
                     break
-                progress.due = decisions.due_at(
-                    state.config, progress.step, is_last=state.is_finished
-                )  # more, if that exhausted the patience
+                # again, since the evaluation may have exhausted the patience
+                progress.due = decisions.due_at(state.config, progress.step, is_last=state.is_finished)
             elif progress.due[0] in ("sample", "early sample"):
                 is_early = progress.due[0] == "early sample"
                 if not outputs.sample_due(max_tokens=EARLY_SAMPLE_TOKENS if is_early else None):
