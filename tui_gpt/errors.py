@@ -47,6 +47,10 @@ class RunError(UserError):
     """A run that is missing, live when it must not be, or not live when it must be."""
 
 
+class CannotResumeError(RunError):
+    """A run that cannot be resumed before something outside of it is put right."""
+
+
 def reason(error: OSError) -> str:
     """Return the operating system's message, in lower case and without the path."""
     return (error.strerror or str(error)).lower()

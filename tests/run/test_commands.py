@@ -208,3 +208,15 @@ def test_the_lock_is_exclusive(tmp_path: Path) -> None:
 def test_stop_of_the_shared_run(run: RunFolder) -> None:
     assert ask(run, "stop").ok
     assert ended(run).state == "stopped"
+
+
+def test_a_resume_on_a_changed_corpus_is_refused_and_says_that_it_would_be_again(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("all work and no play\n" * 500)
+    folder = start(tmp_path, f"data.corpus={text}", "training.duration=200", stop_at=5)
+    assert ended(folder).state == "stopped"
+    text.write_text("no work and all play\n" * 500)
+    resume(folder)
+    status = ended(folder)
+    assert status.state == "failed" and "has changed since the run started" in status.message
+    assert status.failure is not None and status.failure.blocks_resume

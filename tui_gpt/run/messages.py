@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tui_gpt.errors import UserError
+from tui_gpt.errors import CannotResumeError, UserError
 
 SCHEMA_VERSION = 1
 
@@ -167,7 +167,10 @@ class Notice(Message, frozen=True):
 
 
 class Failure(Message, frozen=True):
-    """Why a run failed: a user error (what, where, do), or how the process ended."""
+    """Why a run failed: a user error (what, where, do), or how the process ended.
+
+    blocks_resume: a resume fails again until `do` is done.
+    """
 
     what: str
     where: str = ""
@@ -175,11 +178,13 @@ class Failure(Message, frozen=True):
     exit_code: int | None = None
     signal: str = ""
     log_tail: tuple[str, ...] = ()
+    blocks_resume: bool = False
 
     @classmethod
     def of(cls, error: UserError) -> Failure:
         """Return the failure that describes `error`."""
-        return cls(what=error.what, where=error.where, do=error.do)
+        blocks_resume = isinstance(error, CannotResumeError)
+        return cls(what=error.what, where=error.where, do=error.do, blocks_resume=blocks_resume)
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what

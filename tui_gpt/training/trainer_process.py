@@ -14,7 +14,7 @@ import msgspec
 
 from tui_gpt import hardware
 from tui_gpt.config import to_dict, to_toml
-from tui_gpt.errors import RunError, UserError
+from tui_gpt.errors import CannotResumeError, UserError
 from tui_gpt.files import write_atomically
 from tui_gpt.run.child_process import Channel
 from tui_gpt.run.folder import RunFolder
@@ -57,7 +57,7 @@ def _run(folder: RunFolder, request: StartRequest, control: TrainerControl) -> E
     info = folder.read_info() if request.resume else None
     prepared = prepare_run(folder.read_asked(), Path(request.corpus_dir), control.report_preparation)
     if info is not None and info.corpus is not None and info.corpus.digest != prepared.shards.info.digest:
-        raise RunError(
+        raise CannotResumeError(
             f"corpus {prepared.config.data.corpus} has changed since the run started",
             where=folder.id,
             do="Restore the old text, or start a new run from its weights: gpt-tui train --init-from RUN",

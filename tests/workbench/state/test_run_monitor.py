@@ -57,6 +57,16 @@ def test_the_best_evaluation_is_known_by_value_and_step(runs):
     assert (monitor.best.val_loss, monitor.best.step) == (2.0, 11)
 
 
+def test_a_resume_that_would_fail_again_is_not_the_remedy(runs):
+    """The resume of a run whose corpus had changed was offered again."""
+    run = fake_run.running(runs, steps=10)
+    run.checkpoint(step=8)
+    failure = Failure(what="corpus x has changed", do="Restore the old text.", blocks_resume=True)
+    run.set_status("failed", failure=failure)
+    run.unlock()
+    assert monitor_of(run).remedy() == ("Restore the old text", "new_run")
+
+
 def test_every_sample_is_kept(runs):
     run = fake_run.running(runs, steps=10)
     for _ in range(300):

@@ -251,6 +251,8 @@ class RunMonitor:
             return "", ""
         failure = self.status.failure if self.status else None
         advice = [failure.do.rstrip(".")] if failure and failure.do else []
+        if failure and failure.blocks_resume:
+            return ". ".join(advice), "new_run"
         if self.newest_full_checkpoint is not None:
             return ". ".join([*advice, f"It can be resumed from step {self.newest_full_checkpoint.step:,}"]), "resume"
         if self.step:

@@ -17,6 +17,7 @@ from textual.widgets import Input, Select, Switch
 from tui_gpt.config import Field
 from tui_gpt.workbench.drawing.formatting import cut
 from tui_gpt.workbench.drawing.sanitizing import one_line
+from tui_gpt.workbench.widgets.text_input import TextInput
 
 NAME_WIDTH, UNIT_WIDTH = 20, 9  # in the style sheet, too: the control begins behind the name
 
@@ -78,9 +79,7 @@ class SettingRow(Widget):
             yield Switch(self._value == "true", animate=False)
         else:
             suggester = SuggestFromList(self._suggestions, case_sensitive=False) if self._suggestions else None
-            control = Input(self._value, compact=True, select_on_focus=True, suggester=suggester)
-            control.cursor_blink = False
-            yield control
+            yield TextInput(self._value, select_on_focus=True, suggester=suggester)
 
     @property
     def control(self) -> Any:

@@ -112,7 +112,9 @@ def _failure(monitor: RunMonitor, cause: str) -> Notice:
         actions = (("show_screen('runs')", "other runs"), ("new_run", "set up another"))
         return Notice("error", monitor.state.capitalize(), cause, actions)
     remedy, action = monitor.remedy()
-    names = dict.fromkeys([action, "use_config", "log", *(["resume"] if monitor.newest_full_checkpoint else [])])
+    failure = monitor.status.failure if monitor.status else None
+    can_resume = monitor.newest_full_checkpoint is not None and not (failure and failure.blocks_resume)
+    names = dict.fromkeys([action, "use_config", "log", *(["resume"] if can_resume else [])])
     at = f" at step {monitor.step:,}" if monitor.step else ""
     text = f"{cause.rstrip('.')}.\n{remedy}."
     return Notice("error", f"{monitor.state.capitalize()}{at}", text, tuple((n, FAILURE_ACTIONS[n]) for n in names))
