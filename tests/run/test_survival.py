@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,6 +218,36 @@ def test_ctrl_c_saves_and_stops_with_exit_code_130(tmp_path: Path) -> None:
     status = ended(folder)
     assert status.state == "stopped" and status.by_signal
     assert manifest.newest(folder.checkpoints, ["full"]).step == status.step
+
+
+def test_a_run_whose_folder_was_renamed_while_live_resumes_bit_identically(
+    workspace: Path, uninterrupted: dict[int, float | None]
+) -> None:
+    folder = start(workspace, f"training.duration={STEPS}")
+    at_step(folder, 10)
+    moved = RunFolder(folder.path.rename(folder.path.with_name("renamed")))
+    until(lambda: not moved.is_locked(), "a free lock")
+    status = moved.read_status()
+    assert status is not None and "was moved" in status.message and not folder.path.exists()
+    assert manifest.newest(moved.checkpoints, ["full"]).step == status.step >= 10
+    resume(moved)
+    assert ended(moved).state == "finished"
+    assert losses(moved) == uninterrupted
+
+
+def test_a_run_whose_folder_was_deleted_while_live_can_be_resumed(
+    workspace: Path, uninterrupted: dict[int, float | None]
+) -> None:
+    folder = start(workspace, f"training.duration={STEPS}")
+    at_step(folder, 10)
+    shutil.rmtree(folder.path)
+    rescued = RunFolder(folder.path.with_name(f"{folder.id}-rescued"))
+    until(lambda: rescued.status.exists() and not rescued.is_locked(), "the end of the run")
+    status = rescued.read_status()
+    assert status is not None and not folder.path.exists()
+    resume(rescued)
+    assert ended(rescued).state == "finished"
+    assert losses(rescued) == {step: loss for step, loss in uninterrupted.items() if step > status.step}
 
 
 def _stop(folder: RunFolder) -> None:
