@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -269,6 +270,25 @@ def test_wait_logs_and_kill(tmp_path: Path) -> None:
     assert killed.returncode == 0 and "killed 2 processes" in killed.stderr, killed.stderr
     assert gpt_tui(tmp_path, "wait", "run").returncode == 1
     assert "is crashed, cannot kill" in gpt_tui(tmp_path, "kill", "run", "--yes").stderr
+
+
+def test_the_workspace_may_be_named_by_the_environment(run: RunFolder, tmp_path: Path) -> None:
+    environment = {**os.environ, "GPT_TUI_WORKSPACE": str(workspace_of(run))}
+    command = [sys.executable, "-m", "tui_gpt", "runs", "--json"]
+    settings: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 100, "cwd": tmp_path}
+    found = subprocess.run(command, env=environment, check=True, **settings)
+    assert [row["run"] for row in json.loads(found.stdout)] == [run.id]
+    other = subprocess.run([*command, "--workspace", str(tmp_path)], env=environment, check=True, **settings)
+    assert json.loads(other.stdout) == []
+
+
+def test_resume_continues_a_run_that_has_ended(tmp_path: Path) -> None:
+    folder = start(tmp_path, "training.duration=12", stop_at=6)
+    assert ended(folder).state == "stopped"
+    assert gpt_tui(tmp_path, "resume", folder.id).returncode == 0
+    assert [line.step for line in folder.read_metrics()] == list(range(1, 13))
+    again = gpt_tui(tmp_path, "resume", folder.id)
+    assert again.returncode == 2 and "is already finished" in again.stderr
 
 
 def test_modules_outside_the_torch_rooms_import_neither_torch_nor_numpy(tmp_path: Path) -> None:

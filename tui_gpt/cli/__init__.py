@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 from tui_gpt.errors import UserError, reason
@@ -23,9 +22,10 @@ def main() -> None:
     _prepare_streams()
     try:
         if len(sys.argv) == 1:  # nothing to parse: show the first frame without importing click
+            from tui_gpt.cli.workspace import default_workspace
             from tui_gpt.workbench import run_app
 
-            sys.exit(run_app(Path.cwd()))
+            sys.exit(run_app(default_workspace()))
         _run_command()
     except UserError as error:
         _fail(str(error), 2)

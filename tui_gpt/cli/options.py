@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from tui_gpt.cli.workspace import default_workspace
 from tui_gpt.errors import RunError
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
@@ -18,9 +19,9 @@ from tui_gpt.run.folder import RunFolder
 
 @dataclass
 class Workspace:
-    """The folder that holds `corpus/` and `runs/`: the current one by default."""
+    """The folder that holds `corpus/` and `runs/`."""
 
-    path: Path = field(default_factory=Path.cwd)
+    path: Path = field(default_factory=default_workspace)
 
     @property
     def runs(self) -> Path:
@@ -58,7 +59,7 @@ workspace_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     expose_value=False,
     callback=_set_workspace,
-    help="Folder that holds corpus/ and runs/, created if missing (default: the current one).",
+    help="Folder that holds corpus/ and runs/, created if missing (default: $GPT_TUI_WORKSPACE, or the current one).",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

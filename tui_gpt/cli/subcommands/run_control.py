@@ -7,6 +7,7 @@ from collections import deque
 
 import click
 
+from tui_gpt import launch
 from tui_gpt.cli.follow import exit_code, follow
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.cli.output import echo, print_json
@@ -51,8 +52,13 @@ def pause_command(workspace: Workspace, run: str | None, timeout: float, as_json
 @timeout_option
 @json_option
 def resume_command(workspace: Workspace, run: str | None, timeout: float, as_json: bool) -> None:
-    """Resume a paused run. To resume a run that has ended, use gpt-tui train --resume RUN."""
-    _send(workspace.find(run), Command(name="resume", sender="cli"), timeout, as_json)
+    """Let a paused run go on, or continue one that has ended, from its newest full checkpoint, and follow it."""
+    folder = workspace.find(run)
+    if folder.is_locked() or folder.state() == "elsewhere":
+        _send(folder, Command(name="resume", sender="cli"), timeout, as_json)
+        return
+    launch.resume(folder, workspace.corpus)
+    raise SystemExit(follow(folder, as_json=as_json, owns=True, from_now=True))
 
 
 @command("checkpoint")
