@@ -240,7 +240,8 @@ def test_a_run_whose_folder_was_deleted_while_live_can_be_resumed(
 ) -> None:
     folder = start(workspace, f"training.duration={STEPS}")
     at_step(folder, 10)
-    shutil.rmtree(folder.path)
+    while folder.path.exists():  # files are written meanwhile
+        shutil.rmtree(folder.path, ignore_errors=True)
     rescued = RunFolder(folder.path.with_name(f"{folder.id}-rescued"))
     until(lambda: rescued.status.exists() and not rescued.is_locked(), "the end of the run")
     status = rescued.read_status()

@@ -239,6 +239,8 @@ class Supervisor:
                 self.ended = answer if isinstance(answer, Ended) else None
         except (EOFError, OSError):
             pass
+        if self.ended is not None:
+            self._update(step=self.ended.step)
         self._end_trainer(STOP_NOW_SECONDS)
 
     def _end_after(self, error: Exception) -> None:
