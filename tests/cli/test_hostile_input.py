@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
 from tests.cli.test_cli import gpt_tui
+from tui_gpt.cli import main
 from tui_gpt.config import override
 from tui_gpt.files import write_atomically
 from tui_gpt.run import folder as folders
@@ -23,7 +27,7 @@ HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m\u202eevil\r\x00"
 DEEP = "[" * 100_000
 
 
-def assert_plain(result: subprocess.CompletedProcess[str]) -> None:
+def assert_plain(result: Any) -> None:
     """Assert that a command printed no traceback and nothing that a terminal obeys."""
     for text in (result.stdout, result.stderr):
         assert "Traceback" not in text, text
@@ -38,13 +42,45 @@ def run(tmp_path: Path) -> RunFolder:
     return folder
 
 
+class Result(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Return a function that runs a command in this process, as the entry point does."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = [signal.getsignal(number) for number in numbers]
+
+    def run(workspace: Path, *arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["gpt-tui", "--workspace", str(workspace), *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        capsys.readouterr()
+        code: Any = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            for number, handler in zip(numbers, handlers, strict=True):
+                signal.signal(number, handler)
+        printed = capsys.readouterr()
+        return Result(code, printed.out, printed.err)
+
+    return run
+
+
 COMMANDS = [("runs",), ("runs", "--json"), ("status", "run"), ("status", "run", "--json"), ("attach", "run")]
 COMMANDS += [("logs", "run"), ("plot", "run"), ("sample", "run"), ("eval", "run")]  # not resume: it would train
 COMMANDS += [("delete", "run"), ("rename", "run", HOSTILE.replace("\0", "")), ("pause", "run")]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: " ".join(arguments)[:20])
-def test_hostile_text_in_every_field_reaches_no_terminal(run: RunFolder, arguments: tuple[str, ...]) -> None:
+def test_hostile_text_in_every_field_reaches_no_terminal(
+    run: RunFolder, command: Callable[..., Result], arguments: tuple[str, ...]
+) -> None:
     failure = Failure(what=HOSTILE, where=HOSTILE, do=HOSTILE, signal=HOSTILE, log_tail=(HOSTILE,))
     status = Status(
         state="failed",
@@ -63,7 +99,7 @@ def test_hostile_text_in_every_field_reaches_no_terminal(run: RunFolder, argumen
     events = [Event(time=1.0, kind=HOSTILE, message=HOSTILE, level="warning", data={HOSTILE: HOSTILE})]
     run.events.write_bytes(b"\n".join(msgspec.json.encode(event) for event in events) + b"\n")
     run.log.write_text(HOSTILE, newline="")
-    assert_plain(gpt_tui(run.path.parent.parent, *arguments))
+    assert_plain(command(run.path.parent.parent, *arguments))
 
 
 @pytest.mark.parametrize("name", ["config.toml", "status.json", "run.json", "metrics.jsonl", "events.jsonl"])
@@ -73,7 +109,7 @@ def test_hostile_text_in_every_field_reaches_no_terminal(run: RunFolder, argumen
     ids=["deep JSON", "deep TOML", "bytes", "long JSON number", "long TOML number", "empty", "a folder"],
 )
 def test_a_damaged_file_of_a_run_is_an_error_in_one_line(
-    run: RunFolder, name: str, content: str | bytes | None
+    run: RunFolder, command: Callable[..., Result], name: str, content: str | bytes | None
 ) -> None:
     path = run.path / name
     path.unlink(missing_ok=True)
@@ -83,14 +119,8 @@ def test_a_damaged_file_of_a_run_is_an_error_in_one_line(
         path.write_text(content)
     else:
         path.write_bytes(content)
-    from click.testing import CliRunner
-
-    from tui_gpt.cli.root import gpt_tui as command
-
-    workspace = str(run.path.parent.parent)
-    listed = CliRunner().invoke(command, ["--workspace", workspace, "runs"], catch_exceptions=False)
-    assert listed.exit_code == 0
-    result = gpt_tui(run.path.parent.parent, "status", run.id)
+    assert command(run.path.parent.parent, "runs").returncode == 0
+    result = command(run.path.parent.parent, "status", run.id)
     assert_plain(result)
     assert len(result.stderr.splitlines()) <= 1 and result.returncode in (0, 2)
 
@@ -109,9 +139,11 @@ STRANGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("kind", STRANGE)
-def test_one_strange_entry_does_not_hide_the_other_runs(run: RunFolder, kind: str) -> None:
+def test_one_strange_entry_does_not_hide_the_other_runs(
+    run: RunFolder, command: Callable[..., Result], kind: str
+) -> None:
     STRANGE[kind](run.path.parent / "strange")
-    result = gpt_tui(run.path.parent.parent, "runs")
+    result = command(run.path.parent.parent, "runs")
     assert_plain(result)
     assert result.returncode == 0 and run.id in result.stdout
 
@@ -124,8 +156,8 @@ def test_any_text_can_be_printed_in_any_encoding(run: RunFolder, encoding: str) 
 
 
 def test_closed_standard_input_reads_as_empty(run: RunFolder) -> None:
-    command = f"{sys.executable} -m tui_gpt --workspace {run.path.parent.parent} delete run <&-"
-    result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=100, check=False)
+    text = f"{sys.executable} -m tui_gpt --workspace {run.path.parent.parent} delete run <&-"
+    result = subprocess.run(text, shell=True, capture_output=True, text=True, timeout=100, check=False)
     assert_plain(result)
     assert result.returncode == 130 and run.config.exists()
 
