@@ -83,7 +83,7 @@ class RowTable(DataTable[_Drawn], inherit_bindings=False):
     def current(self) -> str:
         """The key of the row under the cursor; empty when there is none."""
         keys = list(self._cells)
-        return keys[self.cursor_row] if self.cursor_row < len(keys) else ""
+        return keys[self.cursor_row] if 0 <= self.cursor_row < len(keys) else ""  # -1 after `end` in an empty table
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
