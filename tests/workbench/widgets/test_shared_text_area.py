@@ -127,3 +127,14 @@ async def test_what_the_model_wrote_has_its_own_style():
         first, second = area.get_line(0), area.get_line(1)
         assert [(span.start, span.end) for span in first.spans] == [(5, 14)]
         assert (second.plain, len(second.spans)) == ("and [bold]more", 1)
+
+
+@pytest.mark.parametrize("width", [0, 1, 2])
+async def test_a_hint_in_an_area_without_width_is_no_error(width):
+    async with text_area() as (area, pilot):
+        area.set_hint("Type a beginning and press enter.")
+        area.styles.width = width
+        area.styles.padding = 0
+        await pilot.pause()
+        area.render_line(0)
+        assert area.is_mounted

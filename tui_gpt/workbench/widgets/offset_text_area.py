@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import accumulate
 
 from rich.text import Text
+from textual.strip import Strip
 from textual.widgets import TextArea
 from textual.widgets.text_area import Location
 
@@ -25,6 +26,10 @@ class OffsetTextArea(TextArea):
     def styles_between(self, start: int, end: int) -> Iterable[tuple[int, int, str]]:
         """Yield (start, end, component class) of the stretches that are seen between two offsets."""
         raise NotImplementedError
+
+    def render_line(self, y: int) -> Strip:
+        # Textual 8.2 wraps the placeholder of an area without width, and raises ValueError
+        return super().render_line(y) if self.content_size.width else Strip.blank(self.size.width)
 
     def load_text(self, text: str) -> None:
         super().load_text(text)
