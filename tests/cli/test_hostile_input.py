@@ -156,8 +156,14 @@ def test_any_text_can_be_printed_in_any_encoding(run: RunFolder, encoding: str) 
 
 
 def test_closed_standard_input_reads_as_empty(run: RunFolder) -> None:
-    text = f"{sys.executable} -m tui_gpt --workspace {run.path.parent.parent} delete run <&-"
-    result = subprocess.run(text, shell=True, capture_output=True, text=True, timeout=100, check=False)
+    result = subprocess.run(
+        [sys.executable, "-m", "tui_gpt", "--workspace", str(run.path.parent.parent), "delete", "run"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        preexec_fn=lambda: os.close(0),
+    )
     assert_plain(result)
     assert result.returncode == 130 and run.config.exists()
 

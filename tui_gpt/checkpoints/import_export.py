@@ -18,12 +18,12 @@ import msgspec
 
 from tui_gpt import hardware
 from tui_gpt.checkpoints import manifest
-from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, fsync, load_model, write_checkpoint
+from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, load_model, write_checkpoint
 from tui_gpt.config import Config, to_dict, to_toml
 from tui_gpt.corpora import Tokenizer, load_tokenizer, make_tokenizer
 from tui_gpt.corpora.tokenizers.build import from_vocabulary
 from tui_gpt.errors import CheckpointError, reason
-from tui_gpt.files import write_atomically
+from tui_gpt.files import sync, write_atomically
 from tui_gpt.model import huggingface
 from tui_gpt.run import folder as folders
 from tui_gpt.run.child_process import Channel, run_task
@@ -157,9 +157,9 @@ def _export(checkpoint: Path, target: Path, report: Report) -> ConversionResult:
         context = loaded.config.model.context_length
         (partial / TOKENIZER_CONFIG).write_bytes(_tokenizer_config(loaded.tokenizer, context))
         for path in (*partial.iterdir(), partial):
-            fsync(path)
+            sync(path)
         partial.rename(target)
-        fsync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise CheckpointError(f"cannot be written: {reason(error)}", where=str(target)) from None
     finally:

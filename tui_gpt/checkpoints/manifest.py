@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from tui_gpt.errors import CheckpointError, reason
-from tui_gpt.files import read_file, sync_folder
+from tui_gpt.files import read_file, sync
 
 FORMAT_VERSION = 2  # 1 had no digest of the manifest itself
 MANIFEST = "manifest.json"
@@ -158,7 +158,7 @@ def publish(partial: Path, target: Path) -> None:
         if replaced.exists():
             replaced.rename(target)
         raise
-    sync_folder(target.parent)
+    sync(target.parent)
     shutil.rmtree(replaced, ignore_errors=True)
 
 

@@ -33,6 +33,7 @@ from tui_gpt.checkpoints.manifest import (
 from tui_gpt.config import Config, build, read_toml, to_dict, to_toml
 from tui_gpt.corpora import Tokenizer, load_tokenizer
 from tui_gpt.errors import CheckpointError
+from tui_gpt.files import sync
 from tui_gpt.model import GPT
 
 
@@ -151,8 +152,8 @@ def write_checkpoint(snapshot: Snapshot, checkpoints: Path, before_publish: Call
         ).sealed()
         (partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
         for path in partial.iterdir():
-            fsync(path)
-        fsync(partial)
+            sync(path)
+        sync(partial)
         before_publish()
         manifests.publish(partial, target)
         return target
@@ -176,15 +177,6 @@ def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     except SafetensorError as error:  # safetensors wraps OSError
         raise OSError(f"{path.name}: {error}") from None
-
-
-def fsync(path: Path) -> None:
-    """Flush a file, or the entries of a folder, to disk."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _load_tensors(path: Path) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ import msgspec
 
 from tui_gpt.config import Config, PartialConfig, build, read_toml, to_toml
 from tui_gpt.errors import RunError, reason
-from tui_gpt.files import read_file, sync_folder, write_atomically
+from tui_gpt.files import read_file, sync, write_atomically
 from tui_gpt.run.jsonl import read_jsonl
 from tui_gpt.run.messages import (
     FINAL_STATES,
@@ -312,7 +312,7 @@ def rename(folder: RunFolder, name: str) -> RunFolder:
             raise RunError(f"{target.name} already exists", where=str(folder.path.parent))
         try:
             folder.path.rename(target)
-            sync_folder(target.parent)
+            sync(target.parent)
         except OSError as error:
             raise RunError(f"cannot be renamed: {reason(error)}", where=str(folder.path)) from None
     return RunFolder(target)

@@ -252,7 +252,8 @@ class Supervisor:
         with suppress(Exception):
             self._save_and_end(Command(name="stop", sender="supervisor"))
         self._end_trainer(0)
-        saved = f"The trainer ended at step {self.ended.step:,}" if self.ended else "The trainer was killed"
+        killed = "The trainer was killed" if self.process else "It had not begun"
+        saved = f"The trainer ended at step {self.ended.step:,}" if self.ended else killed
         do = f"{saved}. Resume it: gpt-tui train --resume {self.folder.id}"
         with suppress(Exception):
             self._finish("failed", what, Failure(what=what, do=do, log_tail=self._log_tail()))

@@ -20,9 +20,10 @@ from textual.worker import Worker, WorkerError
 
 from tui_gpt.corpora.sources.text_files import TEXT_SUFFIXES
 from tui_gpt.errors import UserError, reason
+from tui_gpt.safe_text import UNSAFE
 from tui_gpt.workbench.dialogs.picker import Item, Picker
 from tui_gpt.workbench.drawing.formatting import format_bytes
-from tui_gpt.workbench.drawing.sanitizing import UNSAFE, one_line
+from tui_gpt.workbench.drawing.sanitizing import one_line
 
 LIMIT = 500
 

@@ -1,9 +1,8 @@
 """Make text from outside safe to show.
 
-Samples, paths and errors can hold escape sequences and half a UTF-8 character. What a terminal would obey (control
-characters, direction overrides) and what it cannot encode becomes one visible sign, so that nothing disappears unseen.
-Joiners and variation selectors stay, since emoji and many scripts need them; a zero-width joiner that joins nothing is
-dropped, because Rich measures the character after it as zero cells wide, which would shift the rest of the line.
+What a terminal would obey, or cannot encode, becomes one visible sign (`safe_text`), so that nothing disappears unseen.
+A zero-width joiner that joins nothing is dropped, because Rich measures the character after it as zero cells wide,
+which would shift the rest of the line.
 """
 
 from __future__ import annotations
@@ -12,13 +11,8 @@ import re
 
 from rich.cells import cell_len, split_graphemes
 
-REPLACEMENT = "\ufffd"
-UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, delete, C1
-    "\xad\ufeff\ufff9-\ufffb"  # soft hyphen, byte order mark, annotations: terminals disagree about their width
-    "\u2028-\u202e\u2066-\u2069\u206a-\u206f"  # line separators, direction overrides and isolates
-    "\ud800-\udfff]"  # lone surrogates
-)
+from tui_gpt.safe_text import safe
+
 # Scripts and symbols whose characters a zero-width joiner can join.
 _JOINABLE = "\u0600-\u1fff\u2190-\u21ff\u25a0-\u27bf\u2900-\u2bff\ua800-\uabff\U00010000-\U0001faff"
 _LOOSE_JOINER = re.compile(f"(?<![{_JOINABLE}\ufe0f])\u200d+|\u200d+(?![{_JOINABLE}])")
@@ -33,7 +27,7 @@ def clean(text: str) -> str:
     """Return `text` without anything a terminal would obey; newlines stay, tabs become spaces."""
     if text.isascii() and text.isprintable():
         return text
-    text = UNSAFE.sub(REPLACEMENT, text.replace("\r\n", "\n").expandtabs(4))
+    text = safe(text.replace("\r\n", "\n").expandtabs(4))
     return _LOOSE_JOINER.sub("", text) if "\u200d" in text else text
 
 

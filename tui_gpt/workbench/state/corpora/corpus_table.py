@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tui_gpt.errors import UserError
-from tui_gpt.workbench.drawing.sanitizing import UNSAFE
+from tui_gpt.safe_text import UNSAFE
 from tui_gpt.workbench.state.corpora.corpus_summary import newest_shards
 
 if TYPE_CHECKING:
