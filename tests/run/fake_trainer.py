@@ -38,3 +38,7 @@ def run_deaf(channel: Channel, folder: str, request: StartRequest) -> None:
     channel.send(Progress(state="running", phase="training", step=1))
     while os.getppid() != 1:
         time.sleep(0.1)
+
+
+def run_and_fail(channel: Channel, folder: str, request: StartRequest) -> None:
+    channel.send(Ended(state="failed", message="no space for the cache"))

@@ -222,6 +222,27 @@ def test_neither_status_nor_log_can_be_written(
     assert status is not None and status.state == "stopped"
 
 
+def test_the_reason_of_a_failure_on_a_full_disk_is_in_the_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: object
+) -> None:
+    """The status could not be replaced, and the run was said to have been killed."""
+    folder = new_folder(tmp_path)
+    subject = in_this_process(folder, "tests.run.fake_trainer:run_and_fail")
+    real, calls = supervisor.write_atomically, 0
+
+    def write(path: Path, data: bytes, *, durable: bool = True) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, data, durable=durable)
+
+    monkeypatch.setattr(supervisor, "write_atomically", write)
+    subject.run()
+    status = folder.read_status()
+    assert status is not None and (status.state, status.message) == ("failed", "no space for the cache")
+
+
 # ── a folder that is moved or deleted ────────────────────────────────────────────────────────────────────────────────
 
 

@@ -346,12 +346,22 @@ class Supervisor:
         self.place.check()
         self.status = msgspec.structs.replace(self.status, heartbeat=time.time())
         self.status_changed = False
+        data, is_final = msgspec.json.encode(self.status), self.status.state in FINAL_STATES
         try:
-            write_atomically(
-                self.folder.status, msgspec.json.encode(self.status), durable=self.status.state in FINAL_STATES
-            )
+            write_atomically(self.folder.status, data, durable=is_final)
         except OSError as error:
             _log(f"status.json: {error}")
+            if is_final:  # no heartbeat follows: without it the run would count as crashed, for no reason
+                with suppress(OSError):
+                    self._overwrite_status(data)
+
+    def _overwrite_status(self, data: bytes) -> None:
+        """Write status.json in place, for which a full disk has room."""
+        fd = os.open(self.folder.status, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.ftruncate(fd, os.write(fd, data))
+        finally:
+            os.close(fd)
 
     def _event(self, kind: str, message: str, **fields: Any) -> None:
         try:
