@@ -409,11 +409,11 @@ def test_a_killed_conversion_leaves_no_complete_checkpoint(
     source = checkpoint()
     for function, arguments, last in (
         ("import_folder", (theirs, tmp_path / "runs", "fox"), "write_checkpoint"),
-        ("export_folder", (source, tmp_path / "out"), "fsync"),
+        ("export_folder", (source, tmp_path / "out"), "sync"),
     ):
         code = (
             "import os, signal; from unittest import mock; from tui_gpt.checkpoints import import_export;"
-            f"import_export.{last} = lambda *_: {blow};"
+            f"mock.patch.object(import_export, '{last}', lambda *_: {blow}).start();"
             f"import_export.{function}(mock.Mock(), *{tuple(map(str, arguments))})"
         )
         ended = subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode
