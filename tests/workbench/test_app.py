@@ -94,6 +94,28 @@ async def test_every_screen_is_reached_by_its_function_key(opened, runs):
             assert app.screen.query(FooterKey), f"the footer of {name} is empty"
 
 
+@pytest.mark.parametrize("size", [(50, 24), (80, 24), (120, 40)])
+async def test_the_footer_shows_whole_keys_and_always_help(opened, runs, size):
+    fake_run.finished(runs)
+    async with opened(size=size) as (app, pilot):
+        for number in range(1, 6):
+            await press(app, pilot, f"f{number}")
+            footer = text_of(app).splitlines()[-1]
+            for key in app.screen.query(FooterKey):
+                assert f"{key.key_display} {key.description}" in footer
+            assert "? help" in footer or number == 4  # a letter is text in Talk
+
+
+async def test_the_footer_follows_the_terminal_s_width(opened, runs):
+    fake_run.finished(runs)
+    async with opened(size=(60, 24)) as (app, pilot):
+        await press(app, pilot, "f3")
+        assert "metric" not in text_of(app).splitlines()[-1]
+        await pilot.resize_terminal(160, 24)
+        await settle(app, pilot)
+        assert "m metric" in text_of(app).splitlines()[-1]
+
+
 async def test_tabs_can_be_clicked_and_stay_right_when_one_comes_back(opened, runs):
     fake_run.finished(runs)
     async with opened() as (app, pilot):

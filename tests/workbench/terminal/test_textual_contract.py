@@ -23,6 +23,7 @@ from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 from textual.strip import Strip
 from textual.widgets import Input, Label
+from textual.widgets._footer import FooterKey
 
 import tui_gpt.workbench
 from tui_gpt.workbench.terminal.output import TerminalCells
@@ -56,6 +57,7 @@ class Two(App[None]):
         (LayoutUpdate, "__init__", ["self", "strips", "region"]),
         (ChopsUpdate, "__init__", ["self", "chops", "spans", "chop_ends"]),
         (Strip, "render_ansi", ["style", "color_system"]),
+        (FooterKey, "__init__", ["self", "key", "key_display", "description", "action", "disabled", "tooltip", "classes"]),
         (XTermParser, "__init__", ["self", "debug"]),
         (XTermParser, "feed", ["self", "data"]),
         (XTermParser, "tick", ["self"]),

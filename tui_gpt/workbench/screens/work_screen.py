@@ -6,11 +6,11 @@ from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Footer
 
 from tui_gpt.workbench import keys
 from tui_gpt.workbench.state.session import Session
 from tui_gpt.workbench.terminal.current_size import CurrentSize
+from tui_gpt.workbench.terminal.key_footer import KeyFooter
 from tui_gpt.workbench.widgets.header_bar import HeaderBar
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class WorkScreen(CurrentSize, Screen[None]):
 
     async def _add_footer(self) -> None:
         """Add the footer, after the first frame: Textual sends nothing while the footer makes its keys."""
-        await self.mount(Footer(show_command_palette=False, compact=True))
+        await self.mount(KeyFooter())
         self.refresh_bindings()
 
     def compose_body(self) -> ComposeResult:
