@@ -173,3 +173,13 @@ async def test_without_plotext_the_chart_says_so(monkeypatch):
         await app.workers.wait_for_complete()
         await pilot.pause()
         assert "charts need plotext 6.1: no kernel" in app.text()
+
+
+async def test_the_word_for_nothing_to_draw_stands_on_the_background_of_the_chart():
+    app = ChartApp()
+    async with app.run_test(size=(40, 5)) as pilot:
+        app.chart.show(None, "no loss yet")
+        await pilot.pause()
+        rows = [app.chart.render_line(y) for y in range(5)]
+        assert "no loss yet" in rows[2].text
+        assert len({segment.style.bgcolor for row in rows for segment in row}) == 1

@@ -123,7 +123,7 @@ class Chart(Widget, can_focus=True):
             self._strips = [Strip([Segment(text, styles[role]) for text, role in row], width) for row in drawing.rows]
         else:
             self._strips = [Strip.blank(width, self.rich_style)] * height
-            empty = Strip([Segment(cut(text, width), self.rich_style)]).text_align(width, "center")
+            empty = Strip([Segment(cut(text, width).center(width), self.rich_style)], width)
             self._strips[(height - 1) // 2 : (height + 1) // 2] = [empty]
         return drawing
 
