@@ -126,7 +126,9 @@ def main() -> int:
                 if alive and program.received == received:
                     print(f"seed {options.seed}: no answer after event {index}: {list(last)}", flush=True)
                     if shutil.which("py-spy"):
-                        subprocess.run(["py-spy", "dump", "--pid", str(program.pid)], check=False)
+                        for _ in range(5):  # the same stack each time, or one that comes back for ever
+                            subprocess.run(["py-spy", "dump", "--pid", str(program.pid)], check=False)
+                            alive = program.read(1.0)
                     return 1
             if not alive:
                 program.read(1.0)

@@ -11,6 +11,7 @@ from tui_gpt.workbench import app_messages
 from tui_gpt.workbench.dialogs.prompt import Prompt
 from tui_gpt.workbench.dialogs.viewer import Viewer
 from tui_gpt.workbench.palette import ActionPalette, ActionProvider
+from tui_gpt.workbench.screens.work_screen import WorkScreen
 
 
 @pytest.fixture
@@ -292,6 +293,18 @@ async def test_a_palette_left_open_on_another_screen_is_no_error(opened):
         await settle(app, pilot)
         await press(app, pilot, "ctrl+p")
         assert app.is_running and app.current_mode == "runs" and isinstance(app.screen, ActionPalette)
+
+
+async def test_a_palette_that_a_screen_covers_at_once_is_closed_when_one_comes_back(opened):
+    async with opened() as (app, pilot):
+        app.action_command_palette()
+        app.action_show_screen("runs")
+        await settle(app, pilot)
+        assert app.is_running and app.current_mode == "runs"
+        await press(app, pilot, "f2")
+        assert isinstance(app.screen, WorkScreen)
+        await press(app, pilot, "ctrl+p")
+        assert isinstance(app.screen, ActionPalette)
 
 
 async def test_a_click_from_before_the_terminal_shrank_is_no_error(opened):

@@ -21,13 +21,25 @@ class ActionPalette(DismissOnce, CommandPalette):
 
     Its list's page keys raise KeyError while the list has not been laid out. What is typed while the palette closes,
     and a palette closed before it is mounted, start a search whose widgets are gone when it ends. A click made
-    before the terminal shrank hits no widget.
+    before the terminal shrank hits no widget. A palette that another screen has covered before it is mounted finds
+    no screen to search for: it closes when it comes in front.
     """
+
+    _is_empty = False
 
     BINDINGS = [
         Binding("pageup", "page(-10)", show=False, priority=True),
         Binding("pagedown", "page(10)", show=False, priority=True),
     ]
+
+    def on_mount(self, event: events.Mount) -> None:
+        if self.app.screen is not self:
+            self._is_empty = True
+            event.prevent_default()
+
+    def on_screen_resume(self) -> None:
+        if self._is_empty and self.app.screen is self:
+            self.dismiss()
 
     def action_page(self, by: int) -> None:
         move_highlight(self.query_one(OptionList), by)
