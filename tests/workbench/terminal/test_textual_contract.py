@@ -57,7 +57,11 @@ class Two(App[None]):
         (LayoutUpdate, "__init__", ["self", "strips", "region"]),
         (ChopsUpdate, "__init__", ["self", "chops", "spans", "chop_ends"]),
         (Strip, "render_ansi", ["style", "color_system"]),
-        (FooterKey, "__init__", ["self", "key", "key_display", "description", "action", "disabled", "tooltip", "classes"]),
+        (
+            FooterKey,
+            "__init__",
+            ["self", "key", "key_display", "description", "action", "disabled", "tooltip", "classes"],
+        ),
         (XTermParser, "__init__", ["self", "debug"]),
         (XTermParser, "feed", ["self", "data"]),
         (XTermParser, "tick", ["self"]),
