@@ -20,6 +20,11 @@ def main() -> None:
     if sys.platform == "win32":
         sys.exit("gpt-tui runs on Linux and macOS; on Windows, run it in WSL: https://learn.microsoft.com/windows/wsl")
     _prepare_streams()
+    if instruction := os.environ.get("_GPT_TUI_COMPLETE"):  # a shell asks, without arguments
+        from tui_gpt.cli.completion import answer
+
+        answer(instruction)
+        sys.exit(0)
     try:
         if len(sys.argv) == 1:  # nothing to parse: show the first frame without importing click
             from tui_gpt.cli.workspace import default_workspace

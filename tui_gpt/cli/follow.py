@@ -13,8 +13,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from tui_gpt.cli.output import to_markup
 from tui_gpt.errors import RunError
@@ -146,6 +144,9 @@ class TextView(View):
     """Prints to stderr: a live progress bar on a terminal, a line every few seconds elsewhere."""
 
     def __init__(self, folder: RunFolder) -> None:
+        from rich.console import Console  # 50 ms, that most commands need not wait
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
         self.folder = folder
         self.console = Console(stderr=True, highlight=False)
         self.live = (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from tui_gpt.cli.workspace import default_workspace
 from tui_gpt.errors import RunError
@@ -90,6 +91,11 @@ class Group(click.Group):
             return None
         module = import_module(f"tui_gpt.cli.subcommands.{self.commands_by_module[name]}")
         return getattr(module, f"{name}_command")
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command without importing any, which takes a quarter of a second."""
+        names = [CompletionItem(name) for name in self.commands_by_module if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, context, incomplete)
 
     def resolve_command(
         self, context: click.Context, args: list[str]

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 import msgspec
-from rich.markup import escape
 
 from tui_gpt.safe_text import safe, safe_json
 
@@ -23,4 +22,6 @@ def print_json(value: Any) -> None:
 
 def to_markup(text: str) -> str:
     """Return a text from outside as rich's markup: safe, and without any markup of its own."""
+    from rich.markup import escape
+
     return escape(safe(text))

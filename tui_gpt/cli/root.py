@@ -30,6 +30,7 @@ COMMANDS = {
     "corpus": "corpus_commands",
     "bench": "bench_command",
     "doctor": "doctor",
+    "completion": "completion_command",
 }
 
 

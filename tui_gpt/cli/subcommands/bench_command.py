@@ -7,6 +7,7 @@ import os
 import click
 
 from tui_gpt import hardware, launch
+from tui_gpt.cli.arguments import config_option, corpus_option, overrides_argument
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.cli.output import echo, print_json
 from tui_gpt.cli.progress import progress_reporter
@@ -21,15 +22,15 @@ from tui_gpt.run.messages import BatchSizeSearchResult, BenchmarkResult, Measure
 
 
 @command("bench")
-@click.option("--config", "config", default="", metavar="PRESET|FILE", help="A preset or a TOML file (default: pico).")
-@click.option("--corpus", metavar="NAME|PATH", help="A corpus, text file or folder (default: stories).")
+@config_option
+@corpus_option("A corpus, text file or folder (default: stories).")
 @click.option("--steps", type=click.IntRange(2), help="Steps to measure (default: up to 50 within 20 s).")
 @click.option("--find-batch", is_flag=True, help="Find the largest and the fastest micro_batch_size that fit.")
 @json_option
-@click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
+@overrides_argument
 def bench_command(
     workspace: Workspace,
-    config: str,
+    config: str | None,
     corpus: str | None,
     steps: int | None,
     find_batch: bool,

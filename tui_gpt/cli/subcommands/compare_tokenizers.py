@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tui_gpt.cli.arguments import corpus_argument
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.cli.output import print_json
 from tui_gpt.cli.progress import progress_reporter
@@ -18,7 +19,7 @@ BAR_WIDTH, MAX_TOKEN_WIDTH = 12, 20
 
 
 @command("compare-tokenizers")
-@click.argument("corpus", metavar="NAME|PATH")
+@corpus_argument
 @click.option("--tokenizers", default=",".join(TOKENIZERS), show_default=True, help="Tokenizers, separated by commas.")
 @json_option
 def compare_tokenizers_command(workspace: Workspace, corpus: str, tokenizers: str, as_json: bool) -> None:

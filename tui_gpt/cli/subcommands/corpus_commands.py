@@ -8,6 +8,8 @@ from typing import Any
 import click
 import msgspec
 
+from tui_gpt.cli.arguments import corpus_argument
+from tui_gpt.cli.completion import complete_remote_corpus, complete_tokenizer
 from tui_gpt.cli.options import Workspace, command, json_option, workspace_option
 from tui_gpt.cli.output import echo, print_json
 from tui_gpt.cli.progress import progress_reporter
@@ -49,7 +51,7 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
 
 
 @command("info")
-@click.argument("corpus", metavar="NAME|PATH")
+@corpus_argument
 @json_option
 def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
     """Show the size and the beginning of a corpus."""
@@ -105,8 +107,14 @@ def add_command(workspace: Workspace, name: str, path: Path, column: str, as_jso
 
 
 @command("prepare")
-@click.argument("corpus", metavar="NAME|PATH")
-@click.option("--tokenizer", default="bpe:1024", show_default=True, help="char, byte, bpe:N, gpt2 or a tokenizer.json.")
+@corpus_argument
+@click.option(
+    "--tokenizer",
+    default="bpe:1024",
+    show_default=True,
+    shell_complete=complete_tokenizer,
+    help="char, byte, bpe:N, gpt2 or a tokenizer.json.",
+)
 @click.option(
     "--val-fraction", type=float, default=0.1, show_default=True, help="Fraction of the tokens held out for validation."
 )
@@ -153,7 +161,11 @@ def _format_floor(floor: dict[str, float]) -> str:
     "--megabytes", type=click.FloatRange(0.001, 999_999), default=2.0, show_default=True, help="Size, in 10⁶ bytes."
 )
 @click.option("--seed", type=click.IntRange(0, 999_999_999), default=1, show_default=True)
-@click.option("--tokenizer", help="Also prepare them with this tokenizer, and print the lowest loss per token.")
+@click.option(
+    "--tokenizer",
+    shell_complete=complete_tokenizer,
+    help="Also prepare them with this tokenizer, and print the lowest loss per token.",
+)
 @json_option
 def make_command(
     workspace: Workspace, generator: str, megabytes: float, seed: int, tokenizer: str | None, as_json: bool
@@ -198,7 +210,7 @@ def _floor_line(floor: Floor) -> str:
 
 
 @command("fetch")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_remote_corpus)
 @click.option("--megabytes", type=click.FloatRange(min=0, min_open=True), help="How much of a large corpus to fetch.")
 @json_option
 def fetch_command(workspace: Workspace, name: str, megabytes: float | None, as_json: bool) -> None:
@@ -229,7 +241,7 @@ _STEPS = "\b\nSteps:\n" + "\n".join(f"  {step:<10} {what}" for step, what in STE
 
 
 @command("clean", epilog=_STEPS)
-@click.argument("corpus", metavar="NAME|PATH")
+@corpus_argument
 @click.option("--steps", help="Steps to run, separated by commas (default: all but overlap).")
 @click.option("--name", default="", help="Name of the clean copy (default: NAME-clean).")
 @json_option
@@ -242,7 +254,7 @@ def clean_command(workspace: Workspace, corpus: str, steps: str | None, name: st
 
 
 @command("report")
-@click.argument("corpus", metavar="NAME|PATH")
+@corpus_argument
 @json_option
 def report_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
     """Show the report of a cleaned corpus, or what cleaning would do to another."""

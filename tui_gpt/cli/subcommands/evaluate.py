@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
+from tui_gpt.cli.arguments import checkpoint_argument, corpus_option, device_option
 from tui_gpt.cli.follow import format_number
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.cli.output import echo, print_json
@@ -17,10 +18,10 @@ from tui_gpt.run.messages import Eval
 
 
 @command("eval")
-@click.argument("reference", required=False, metavar="[RUN|CHECKPOINT]")
-@click.option("--corpus", metavar="NAME|PATH", help="Corpus to evaluate on (default: the training corpus).")
+@checkpoint_argument
+@corpus_option("Corpus to evaluate on (default: the training corpus).")
 @click.option("--split", type=click.Choice(["val", "train"]), default="val", show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@device_option
 @json_option
 def eval_command(
     workspace: Workspace, reference: str | None, corpus: str | None, split: str, device: str, as_json: bool

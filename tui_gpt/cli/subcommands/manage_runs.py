@@ -9,6 +9,8 @@ import click
 import msgspec
 
 from tui_gpt.checkpoints import manifest
+from tui_gpt.cli.arguments import named_run_argument, run_argument
+from tui_gpt.cli.completion import complete_ended_run
 from tui_gpt.cli.follow import format_duration, format_number
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.cli.output import echo, print_json
@@ -65,7 +67,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
 
 
 @command("status")
-@click.argument("run", required=False, metavar="[RUN]")
+@run_argument
 @json_option
 def status_command(workspace: Workspace, run: str | None, as_json: bool) -> None:
     """Show the state of a run and its checkpoints."""
@@ -116,7 +118,7 @@ def _summary(folder: RunFolder, state: str, status: Any) -> str:
 
 
 @command("delete")
-@click.argument("run", metavar="RUN")
+@named_run_argument(complete_ended_run)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete_command(workspace: Workspace, run: str, yes: bool) -> None:
     """Delete a run and its checkpoints. The run must not be live."""
@@ -131,7 +133,7 @@ def delete_command(workspace: Workspace, run: str, yes: bool) -> None:
 
 
 @command("rename")
-@click.argument("run", metavar="RUN")
+@named_run_argument(complete_ended_run)
 @click.argument("name")
 def rename_command(workspace: Workspace, run: str, name: str) -> None:
     """Rename a run, keeping the date and time in its id. The run must not be live."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from tui_gpt.cli.completion import complete_checkpoint
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.cli.output import echo, print_json
 from tui_gpt.cli.subcommands.sample import find_checkpoint
@@ -18,7 +19,7 @@ from tui_gpt.run.messages import ConversionResult
 
 
 @command("import")
-@click.argument("source", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.argument("source", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", help="Name of the run (default: the folder's).")
 @json_option
 def import_command(workspace: Workspace, source: Path, name: str | None, as_json: bool) -> None:
@@ -39,7 +40,7 @@ def import_command(workspace: Workspace, source: Path, name: str | None, as_json
 
 
 @command("export")
-@click.argument("reference", metavar="RUN|CHECKPOINT")
+@click.argument("reference", metavar="RUN|CHECKPOINT", shell_complete=complete_checkpoint)
 @click.argument("target", metavar="FOLDER", type=click.Path(path_type=Path))
 @json_option
 def export_command(workspace: Workspace, reference: str, target: Path, as_json: bool) -> None:

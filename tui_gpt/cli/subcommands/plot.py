@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from tui_gpt.cli.completion import complete_run
 from tui_gpt.cli.line_chart import Series, draw
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.cli.output import echo, print_json
@@ -20,7 +21,7 @@ DEFAULT_HEIGHT = 20
 
 
 @command("plot")
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=complete_run)
 @click.option("--metric", type=click.Choice(METRICS), default="loss", show_default=True, help="What to draw.")
 @click.option("--log-y", is_flag=True, help="Use a logarithmic y axis.")
 @click.option("--width", type=click.IntRange(MIN_WIDTH), help="Columns (default: the terminal's, 80 in a pipe).")

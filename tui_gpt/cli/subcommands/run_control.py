@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 
 import click
 
 from tui_gpt import launch
+from tui_gpt.cli.arguments import Handler, named_run_argument, run_argument
+from tui_gpt.cli.completion import complete_live_run
 from tui_gpt.cli.follow import exit_code, follow
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.cli.output import echo, print_json
@@ -19,7 +22,7 @@ from tui_gpt.run.messages import Command, CommandName, Event
 
 TIMEOUT_SECONDS = 60.0
 
-run_argument = click.argument("run", required=False, metavar="[RUN]")
+live_run_argument = click.argument("run", required=False, metavar="[RUN]", shell_complete=complete_live_run)
 timeout_option = click.option(
     "--timeout",
     type=click.FloatRange(0),
@@ -29,8 +32,19 @@ timeout_option = click.option(
 )
 
 
+def control_command(
+    name: str, run: Callable[[Handler], Handler] = live_run_argument
+) -> Callable[[Handler], click.Command]:
+    """Return a decorator for a subcommand that sends a command to a run: it takes the run, --timeout and --json."""
+
+    def decorate(function: Handler) -> click.Command:
+        return command(name)(run(timeout_option(json_option(function))))
+
+    return decorate
+
+
 @command("attach")
-@run_argument
+@live_run_argument
 @json_option
 def attach_command(workspace: Workspace, run: str | None, as_json: bool) -> None:
     """Follow a run; Ctrl-C detaches. When the run ends, exit with its exit code."""
@@ -38,19 +52,13 @@ def attach_command(workspace: Workspace, run: str | None, as_json: bool) -> None
     raise SystemExit(follow(folder, as_json=as_json, owns=False))
 
 
-@command("pause")
-@run_argument
-@timeout_option
-@json_option
+@control_command("pause")
 def pause_command(workspace: Workspace, run: str | None, timeout: float, as_json: bool) -> None:
     """Pause a live run after the current step."""
     _send(workspace.find(run), Command(name="pause", sender="cli"), timeout, as_json)
 
 
-@command("resume")
-@run_argument
-@timeout_option
-@json_option
+@control_command("resume", run_argument)
 def resume_command(workspace: Workspace, run: str | None, timeout: float, as_json: bool) -> None:
     """Let a paused run go on, or continue one that has ended, from its newest full checkpoint, and follow it."""
     folder = workspace.find(run)
@@ -61,27 +69,21 @@ def resume_command(workspace: Workspace, run: str | None, timeout: float, as_jso
     raise SystemExit(follow(folder, as_json=as_json, owns=True, from_now=True))
 
 
-@command("checkpoint")
-@run_argument
-@timeout_option
-@json_option
+@control_command("checkpoint")
 def checkpoint_command(workspace: Workspace, run: str | None, timeout: float, as_json: bool) -> None:
     """Save a full checkpoint now."""
     _send(workspace.find(run), Command(name="checkpoint", sender="cli"), timeout, as_json)
 
 
-@command("stop")
-@run_argument
+@control_command("stop")
 @click.option("--now", is_flag=True, help="Stop without saving; kill the trainer if it does not react.")
-@timeout_option
-@json_option
 def stop_command(workspace: Workspace, run: str | None, now: bool, timeout: float, as_json: bool) -> None:
     """Save a full checkpoint and stop a live run."""
     _send(workspace.find(run), Command(name="stop", sender="cli", now=now), timeout, as_json)
 
 
 @command("kill")
-@click.argument("run", metavar="RUN")
+@named_run_argument(complete_live_run)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def kill_command(workspace: Workspace, run: str, yes: bool) -> None:
     """Kill a run that no longer answers; what it did since its last checkpoint is lost."""
@@ -94,7 +96,7 @@ def kill_command(workspace: Workspace, run: str, yes: bool) -> None:
 
 
 @command("wait")
-@run_argument
+@live_run_argument
 @click.option("--timeout", type=click.FloatRange(0), help="Give up after so many seconds, with exit code 124.")
 def wait_command(workspace: Workspace, run: str | None, timeout: float | None) -> None:
     """Wait until a run ends, and exit with its exit code."""

@@ -11,6 +11,7 @@ import msgspec
 
 from tui_gpt import hardware
 from tui_gpt.checkpoints import manifest
+from tui_gpt.cli.arguments import checkpoint_argument, device_option
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.cli.output import echo, print_json
 from tui_gpt.config import build, read_toml
@@ -23,7 +24,7 @@ AT_ONCE = 8  # completions generated together; each takes memory for its keys an
 
 
 @command("sample")
-@click.argument("reference", required=False, metavar="[RUN|CHECKPOINT]")
+@checkpoint_argument
 @click.option("--prompt", help="Text to continue (default: the config's first prompt; '' starts a document).")
 @click.option("--tokens", type=click.IntRange(1), default=200, show_default=True, help="Maximum number of tokens.")
 @click.option("--temperature", type=click.FloatRange(0, 100), help="0: always the most likely token.")
@@ -43,7 +44,7 @@ AT_ONCE = 8  # completions generated together; each takes memory for its keys an
     "-n", "--number", type=click.IntRange(1), default=1, help="Number of completions, each with the next seed."
 )
 @click.option("--ignore-end", is_flag=True, help="Continue after the end of a document.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@device_option
 @click.option(
     "--dtype",
     type=click.Choice(["fp32", "bf16"]),

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from tui_gpt import launch
+from tui_gpt.cli.arguments import config_option, corpus_option, overrides_argument
+from tui_gpt.cli.completion import complete_checkpoint, complete_ended_run
 from tui_gpt.cli.follow import follow
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.cli.output import echo
@@ -30,7 +32,7 @@ from tui_gpt.errors import ConfigError
 
 
 def _help_config(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if value:
+    if value and not context.resilient_parsing:
         echo("Presets: " + "; ".join(f"{name} ({PURPOSES[name]})" for name in PRESETS) + "\n")
         for item in fields().values():
             unit = f" [{item.unit}]" if item.unit else ""
@@ -39,19 +41,30 @@ def _help_config(context: click.Context, parameter: click.Parameter, value: bool
 
 
 @command("train")
-@click.option("--config", "config", metavar="PRESET|FILE", help="A preset or a TOML file (default: pico).")
-@click.option("--corpus", metavar="NAME|PATH", help="A corpus, text file or folder (default: stories).")
+@config_option
+@corpus_option("A corpus, text file or folder (default: stories).")
 @click.option("--steps", type=click.IntRange(1), help="Train for this many steps.")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Train for this many epochs.")
 @click.option("--tokens", metavar="N", help="Train for this many tokens: 50M, 2.5B.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for this many minutes.")
 @click.option("--stop-at", type=click.IntRange(1), metavar="STEP", help="Save and stop at this step of the schedule.")
-@click.option("--resume", metavar="RUN", help="Resume this run from its newest full checkpoint.")
 @click.option(
-    "--init-from", metavar="CHECKPOINT", help="Start from the weights of a checkpoint or of a run's newest one."
+    "--resume",
+    metavar="RUN",
+    shell_complete=complete_ended_run,
+    help="Resume this run from its newest full checkpoint.",
 )
 @click.option(
-    "--cooldown-from", metavar="CHECKPOINT", help="Continue it in a new run whose learning rate decays over --steps."
+    "--init-from",
+    metavar="CHECKPOINT",
+    shell_complete=complete_checkpoint,
+    help="Start from the weights of a checkpoint or of a run's newest one.",
+)
+@click.option(
+    "--cooldown-from",
+    metavar="CHECKPOINT",
+    shell_complete=complete_checkpoint,
+    help="Continue it in a new run whose learning rate decays over --steps.",
 )
 @click.option("--name", help="Name of the run (default: preset and corpus).")
 @click.option("--group", is_flag=True, help="Let the members of the folder's group control the run, too.")
@@ -66,7 +79,7 @@ def _help_config(context: click.Context, parameter: click.Parameter, value: bool
     help="List every config key.",
 )
 @json_option
-@click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
+@overrides_argument
 def train_command(
     workspace: Workspace,
     config: str | None,
