@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
 
+from tests.cli.conftest import Result
 from tests.cli.test_cli import gpt_tui
-from tui_gpt.cli import main
 from tui_gpt.config import override
 from tui_gpt.files import write_atomically
 from tui_gpt.run import folder as folders
@@ -40,36 +38,6 @@ def run(tmp_path: Path) -> RunFolder:
     status = Status(state="failed", phase="", started=1.0, heartbeat=1.0, host="h", supervisor_pid=1)
     write_atomically(folder.status, msgspec.json.encode(status))
     return folder
-
-
-class Result(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    """Return a function that runs a command in this process, as the entry point does."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    handlers = [signal.getsignal(number) for number in numbers]
-
-    def run(workspace: Path, *arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["gpt-tui", "--workspace", str(workspace), *arguments])
-        monkeypatch.setattr(sys, "stdin", io.StringIO())
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        finally:
-            for number, handler in zip(numbers, handlers, strict=True):
-                signal.signal(number, handler)
-        printed = capsys.readouterr()
-        return Result(code, printed.out, printed.err)
-
-    return run
 
 
 COMMANDS = [("runs",), ("runs", "--json"), ("status", "run"), ("status", "run", "--json"), ("attach", "run")]

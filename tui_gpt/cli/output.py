@@ -20,6 +20,11 @@ def print_json(value: Any) -> None:
     click.echo(safe_json(msgspec.json.encode(value).decode()))
 
 
+def print_action(run: str, command: str, message: str, *, ok: bool = True, **facts: Any) -> None:
+    """Print what a command did to a run as JSON, in the one shape that all such commands share."""
+    print_json({"run": run, "command": command, "ok": ok, "message": message} | facts)
+
+
 def to_markup(text: str) -> str:
     """Return a text from outside as rich's markup: safe, and without any markup of its own."""
     from rich.markup import escape

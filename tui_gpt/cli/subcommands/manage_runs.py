@@ -13,7 +13,7 @@ from tui_gpt.cli.arguments import named_run_argument, run_argument
 from tui_gpt.cli.completion import complete_ended_run
 from tui_gpt.cli.follow import format_duration, format_number
 from tui_gpt.cli.options import Workspace, command, json_option
-from tui_gpt.cli.output import echo, print_json
+from tui_gpt.cli.output import echo, print_action, print_json
 from tui_gpt.cli.tables import Column, print_table
 from tui_gpt.errors import RunError, UserError
 from tui_gpt.run import folder as folders
@@ -120,21 +120,32 @@ def _summary(folder: RunFolder, state: str, status: Any) -> str:
 @command("delete")
 @named_run_argument(complete_ended_run)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def delete_command(workspace: Workspace, run: str, yes: bool) -> None:
+@json_option
+def delete_command(workspace: Workspace, run: str, yes: bool, as_json: bool) -> None:
     """Delete a run and its checkpoints. The run must not be live."""
     folder = workspace.find(run)
     if folder.is_locked():
         raise RunError("cannot delete a live run", where=folder.id, do=f"Stop it first: gpt-tui stop {folder.id}")
-    size = folder.size_bytes() / 2**20
+    size_bytes = folder.size_bytes()
+    size = f"{size_bytes / 2**20:,.1f} MiB"
     if not yes:
-        click.confirm(f"Delete {folder.id} ({size:,.1f} MiB)?", abort=True, err=True)
+        click.confirm(f"Delete {folder.id} ({size})?", abort=True, err=True)
     folders.delete(folder)
-    echo(f"deleted {folder.id}, {size:,.1f} MiB", err=True)
+    if as_json:
+        print_action(folder.id, "delete", f"deleted, {size}", size_bytes=size_bytes)
+    else:
+        echo(f"deleted {folder.id}, {size}", err=True)
 
 
 @command("rename")
 @named_run_argument(complete_ended_run)
 @click.argument("name")
-def rename_command(workspace: Workspace, run: str, name: str) -> None:
+@json_option
+def rename_command(workspace: Workspace, run: str, name: str, as_json: bool) -> None:
     """Rename a run, keeping the date and time in its id. The run must not be live."""
-    echo(folders.rename(workspace.find(run), name).id)
+    folder = workspace.find(run)
+    renamed = folders.rename(folder, name)
+    if as_json:
+        print_action(renamed.id, "rename", f"renamed from {folder.id}", path=str(renamed.path))
+    else:
+        echo(renamed.id)

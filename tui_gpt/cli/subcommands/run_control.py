@@ -13,7 +13,7 @@ from tui_gpt.cli.arguments import Handler, named_run_argument, run_argument
 from tui_gpt.cli.completion import complete_live_run
 from tui_gpt.cli.follow import exit_code, follow
 from tui_gpt.cli.options import Workspace, command, json_option
-from tui_gpt.cli.output import echo, print_json
+from tui_gpt.cli.output import echo, print_action
 from tui_gpt.errors import RunError, reason
 from tui_gpt.run import command_files
 from tui_gpt.run.folder import RunFolder
@@ -85,29 +85,39 @@ def stop_command(workspace: Workspace, run: str | None, now: bool, timeout: floa
 @command("kill")
 @named_run_argument(complete_live_run)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def kill_command(workspace: Workspace, run: str, yes: bool) -> None:
+@json_option
+def kill_command(workspace: Workspace, run: str, yes: bool, as_json: bool) -> None:
     """Kill a run that no longer answers; what it did since its last checkpoint is lost."""
     folder = workspace.find(run)
     command_files.require_live(folder, "kill")
     if not yes:
         click.confirm(f"Kill {folder.id} without saving?", abort=True, err=True)
-    count = command_files.kill(folder)
-    echo(f"{folder.id}: killed {count} processes; resume it with gpt-tui train --resume {folder.id}", err=True)
+    message = f"killed {command_files.kill(folder)} processes; resume it with gpt-tui resume {folder.id}"
+    if as_json:
+        print_action(folder.id, "kill", message)
+    else:
+        echo(f"{folder.id}: {message}", err=True)
 
 
 @command("wait")
 @live_run_argument
 @click.option("--timeout", type=click.FloatRange(0), help="Give up after so many seconds, with exit code 124.")
-def wait_command(workspace: Workspace, run: str | None, timeout: float | None) -> None:
+@json_option
+def wait_command(workspace: Workspace, run: str | None, timeout: float | None, as_json: bool) -> None:
     """Wait until a run ends, and exit with its exit code."""
     folder = workspace.find(run)
     deadline = time.monotonic() + timeout if timeout is not None else float("inf")
     while folder.is_locked() or folder.state() == "elsewhere":
         if time.monotonic() > deadline:
-            raise SystemExit(124)  # as timeout(1)
+            break
         time.sleep(0.1)
     status = folder.read_status()
-    raise SystemExit(exit_code(folder.state(status), status))
+    state = folder.state(status)
+    has_ended = not folder.is_locked() and state != "elsewhere"
+    code = exit_code(state, status) if has_ended else 124  # as timeout(1)
+    if as_json:
+        print_action(folder.id, "wait", status.message if status else "", ok=code == 0, state=state, exit_code=code)
+    raise SystemExit(code)
 
 
 @command("logs")
@@ -143,7 +153,7 @@ def _send(folder: RunFolder, command: Command, timeout: float, as_json: bool) ->
     if event is None:
         raise SystemExit(_report_timeout(folder, command.name, command.id, timeout, as_json))
     if as_json:
-        print_json({"run": folder.id, "command": command.name, "ok": event.ok, "message": event.message})
+        print_action(folder.id, command.name, event.message, ok=event.ok)
     else:
         echo(f"{folder.id}: {event.message}", err=not event.ok)
     if not event.ok:
@@ -159,7 +169,7 @@ def _report_timeout(folder: RunFolder, name: CommandName, id: str, timeout: floa
         " and will execute it when it can"
     )
     if as_json:
-        print_json({"run": folder.id, "command": name, "ok": False, "message": message, "command_id": id})
+        print_action(folder.id, name, message, ok=False, command_id=id)
     else:
         echo(f"{folder.id}: {message}", err=True)
     return 1

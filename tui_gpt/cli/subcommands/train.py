@@ -13,7 +13,7 @@ from tui_gpt.cli.arguments import config_option, corpus_option, overrides_argume
 from tui_gpt.cli.completion import complete_checkpoint, complete_ended_run
 from tui_gpt.cli.follow import follow
 from tui_gpt.cli.options import Workspace, command, json_option
-from tui_gpt.cli.output import echo
+from tui_gpt.cli.output import echo, print_action, print_json
 from tui_gpt.config import (
     PRESETS,
     PURPOSES,
@@ -121,11 +121,15 @@ def train_command(
         folder = launch.resume(workspace.find(resume), workspace.corpus, flatten_keys(settings), stop_at=stop_at)
     else:
         if dry_run:
-            _print_config(launch.validate_request(settings, workspace.corpus))
+            _print_config(launch.validate_request(settings, workspace.corpus), as_json)
             return
         folder = launch.start(workspace.runs, workspace.corpus, settings, name=name, stop_at=stop_at, is_shared=group)
     if detach:
-        echo(folder.id)
+        if as_json:
+            message = "resumed in the background" if resume else "started in the background"
+            print_action(folder.id, "train", message, path=str(folder.path))
+        else:
+            echo(folder.id)
         return
     code = follow(folder, as_json=as_json, owns=True, from_now=bool(resume))
     raise SystemExit(code)
@@ -181,9 +185,21 @@ def _checkpoint(reference: str, workspace: Workspace) -> Path:
     return find_checkpoint(reference, workspace)
 
 
-def _print_config(settings: dict[str, Any]) -> None:
+def _print_config(settings: dict[str, Any], as_json: bool) -> None:
     config = build(settings)
     vocab_size = vocab_size_of(config.data.tokenizer)
+    trained = Duration.parse(config.training.duration).steps(tokens_per_step=config.tokens_per_step, steps_per_epoch=0)
+    is_known = trained is not None and Duration.parse(config.training.duration).unit != "epochs"
+    tokens = trained * config.tokens_per_step if trained is not None and is_known else None
+    if as_json:
+        facts = {
+            "parameters": parameters(config.model, vocab_size) if vocab_size else None,
+            "tokens_per_step": config.tokens_per_step,
+            "tokens": tokens,
+            "memory_bytes": memory_bytes(config, vocab_size) if vocab_size else None,
+        }
+        print_json({"config": settings} | facts)
+        return
     echo(to_toml(settings), nl=False)
     if vocab_size:
         echo(
@@ -191,7 +207,4 @@ def _print_config(settings: dict[str, Any]) -> None:
             f" about {memory_bytes(config, vocab_size) / 2**30:.2f} GiB",
             err=True,
         )
-    trained = Duration.parse(config.training.duration).steps(tokens_per_step=config.tokens_per_step, steps_per_epoch=0)
-    is_known = trained is not None and Duration.parse(config.training.duration).unit != "epochs"
-    tokens = trained * config.tokens_per_step if trained is not None and is_known else None
     click.echo(f"# {describe_final_eval(config, None, tokens)}", err=True)
