@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from tui_gpt.cli.output import to_markup
+from tui_gpt.cli.output import echo, is_quiet, narrate, to_markup
+from tui_gpt.cli.progress import LINE_SECONDS, ProgressLines
 from tui_gpt.errors import RunError
 from tui_gpt.run import command_files
 from tui_gpt.run.folder import RunFolder
@@ -22,7 +23,6 @@ from tui_gpt.run.jsonl import JsonlReader
 from tui_gpt.run.messages import FINAL_STATES, Command, Eval, Event, Message, Metrics, Sample, Status
 
 POLL_SECONDS = 0.1
-LINE_SECONDS = 5.0  # between loss lines if stderr is not a terminal
 GRACE_SECONDS = 2.0  # for the lock to be released after a final state
 
 
@@ -38,7 +38,7 @@ def follow(folder: RunFolder, *, as_json: bool, owns: bool, from_now: bool = Fal
 
     owns: SIGINT and SIGTERM stop the run. from_now: skip what was recorded before.
     """
-    view = JsonView() if as_json else TextView(folder)
+    view = JsonView() if as_json else QuietView() if is_quiet() else TextView(folder)
     readers: dict[str, JsonlReader] = {
         "event": JsonlReader(folder.events, Event),
         "metrics": JsonlReader(folder.metrics, Metrics),
@@ -54,11 +54,11 @@ def follow(folder: RunFolder, *, as_json: bool, owns: bool, from_now: bool = Fal
             while True:
                 live = folder.is_locked()
                 status = folder.read_status()
+                if status is not None:
+                    view.status(status)
                 for kind, reader in readers.items():
                     for item in reader.poll():
                         view.show(kind, item)
-                if status is not None:
-                    view.status(status)
                 if not live or (status and status.state in FINAL_STATES):
                     return _wait_for_end(folder, view)
                 if interrupts.leave:
@@ -134,10 +134,18 @@ class JsonView(View):
         self._print("rewound" if "rewound_to" in fields else kind, fields)
 
     def notify(self, text: str) -> None:
-        print(f"gpt-tui: {text}", file=sys.stderr)
+        narrate(f"gpt-tui: {text}")
 
     def end(self, state: str, status: Status | None) -> None:
         self._print("status", (msgspec.to_builtins(status) if status else {}) | {"state": state})
+
+
+class QuietView(View):
+    """Prints nothing but why the run failed."""
+
+    def end(self, state: str, status: Status | None) -> None:
+        if state in ("failed", "crashed"):
+            echo(f"gpt-tui: the run {state}: {_final_message(state, status)}", err=True)
 
 
 class TextView(View):
@@ -164,7 +172,8 @@ class TextView(View):
         )
         self.task = self.live.add_task("starting", total=None, detail="") if self.live else None
         self.last_line = 0.0
-        self.phase = ""
+        self.total_steps: int | None = None
+        self.phases = ProgressLines(lambda line: self._print(f"  [dim]{to_markup(line)}[/]"))
 
     def __enter__(self) -> TextView:
         (self.live or nullcontext()).__enter__()
@@ -203,7 +212,8 @@ class TextView(View):
         if self.live is None and time.monotonic() - self.last_line >= LINE_SECONDS:
             self.last_line = time.monotonic()
             value = format_number(line.loss) if line.loss is not None else line.non_finite
-            self._print(f"  step {line.step:>6,}  loss {value}  {line.tokens_per_second:,.0f} tokens/s")
+            done = f"  {line.step / self.total_steps:4.0%}" if self.total_steps else ""
+            self._print(f"  step {line.step:>6,}{done}  loss {value}  {line.tokens_per_second:,.0f} tokens/s")
 
     def _event(self, event: Event) -> None:
         colour = {"info": "dim", "warning": "yellow", "error": "red"}[event.level]
@@ -211,6 +221,7 @@ class TextView(View):
             self._print(f"  [{colour}]{to_markup(event.message)}[/]")
 
     def status(self, status: Status) -> None:
+        self.total_steps = status.total_steps
         if self.live is not None and self.task is not None:
             eta = f"  {format_duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
             loss = f"loss {format_number(status.loss)}  " if status.loss is not None else ""
@@ -223,12 +234,11 @@ class TextView(View):
                 total=status.total_steps,
                 detail=f"step {status.step:,}{of}  {loss}{speed}{eta}",
             )
-        elif status.state == "starting" and status.phase != self.phase:
-            self.phase = status.phase
-            self._print(f"  [dim]{to_markup(status.phase)}[/]")
+        elif status.state == "starting":
+            self.phases(status.phase, status.fraction)
 
     def end(self, state: str, status: Status | None) -> None:
-        message = status.message if status and state in FINAL_STATES else "the supervisor and the trainer were killed"
+        message = _final_message(state, status)
         colour = "red" if state in ("failed", "crashed") else "green"
         self._print(f"[{colour} bold]{state}[/]: {to_markup(message)}")
         if state in ("failed", "crashed"):
@@ -237,6 +247,10 @@ class TextView(View):
             )
         elif status and status.step:
             self._print(f"  [dim]generate text: gpt-tui sample {self.folder.id} --tokens 200[/]")
+
+
+def _final_message(state: str, status: Status | None) -> str:
+    return status.message if status and state in FINAL_STATES else "the supervisor and the trainer were killed"
 
 
 def format_number(value: float | None, digits: int = 4) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from tui_gpt.cli.output import QUIET
 from tui_gpt.cli.workspace import default_workspace
 from tui_gpt.errors import RunError
 from tui_gpt.run import folder as folders
@@ -63,20 +64,43 @@ workspace_option = click.option(
     help="Folder that holds corpus/ and runs/, created if missing (default: $GPT_TUI_WORKSPACE, or the current one).",
 )
 
+
+def _set_quiet(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.meta[QUIET] = True
+
+
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_quiet,
+    help="Print no progress and no notes, only data, questions and errors.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 pass_workspace = click.make_pass_decorator(Workspace, ensure=True)
 
 
 def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return a decorator for a subcommand that takes --workspace and receives the workspace as its first argument."""
+    """Return a decorator for a subcommand that takes --workspace and --quiet, and receives the workspace."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        return click.command(name, **settings)(workspace_option(pass_workspace(function)))
+        return click.command(name, **settings)(workspace_option(quiet_option(pass_workspace(function))))
 
     return decorate
 
 
-class Group(click.Group):
+class HelpGroup(click.Group):
+    """A group whose help shows what each command does in full, wrapped; click's own cuts it at the line's end."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = ((name, self.get_command(context, name)) for name in self.list_commands(context))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(limit=1000)) for name, each in commands if each])
+
+
+class Group(HelpGroup):
     """A group that imports a command's module when the command is used, and suggests the nearest command for a typo."""
 
     def __init__(self, *arguments: Any, commands_by_module: dict[str, str], **settings: Any) -> None:

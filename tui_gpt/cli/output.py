@@ -9,10 +9,24 @@ import msgspec
 
 from tui_gpt.safe_text import safe, safe_json
 
+QUIET = "tui_gpt.quiet"  # in the meta data of click's context
+
 
 def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
     """Print a text, made safe, to stdout or stderr."""
     click.echo(safe(str(text)), err=err, nl=nl)
+
+
+def narrate(text: str) -> None:
+    """Print to stderr what is done or worth knowing, unless the command is to be quiet."""
+    if not is_quiet():
+        echo(text, err=True)
+
+
+def is_quiet() -> bool:
+    """Return whether --quiet was given."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.meta.get(QUIET, False)
 
 
 def print_json(value: Any) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from tui_gpt.cli.options import Group, Workspace, workspace_option
+from tui_gpt.cli.options import Group, Workspace, quiet_option, workspace_option
 
 COMMANDS = {
     "train": "train",
@@ -41,6 +41,7 @@ COMMANDS = {
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @workspace_option
+@quiet_option
 @click.option("--ascii", is_flag=True, help="Draw the workbench with ASCII characters only.")
 @click.option("--no-mouse", is_flag=True, help="Do not capture the mouse.")
 @click.version_option(package_name="gpt-tui")

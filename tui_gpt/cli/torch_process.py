@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tui_gpt.errors import UserError
 from tui_gpt.run.child_process import spawn
-from tui_gpt.run.messages import Message, Progress, RequestFailed
+from tui_gpt.run.messages import Message, RequestFailed
+from tui_gpt.run.messages import Progress as ProgressMessage
+
+if TYPE_CHECKING:
+    from tui_gpt.corpora.sources.source import Progress
 
 T = TypeVar("T", bound=Message)
 
@@ -19,12 +22,12 @@ def call_torch_process(
     kind: type[T],
     error_type: type[UserError],
     where: str,
-    on_phase: Callable[[str], object],
+    progress: Progress,
 ) -> T:
     """Call the function `entry` ("module:name") in a new process and return its result, of type `kind`.
 
-    on_phase: called with each phase of the work. Raises `error_type` if the function refuses, or if the process ends
-    without a result, then with `where`. Ctrl-C terminates the process and lets it clean up.
+    progress: called with each phase of the work and the fraction done. Raises `error_type` if the function refuses, or
+    if the process ends without a result, then with `where`. Ctrl-C terminates the process and lets it clean up.
     """
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child inherits this; Ctrl-C is handled here
     process, channel = spawn(entry, *arguments)
@@ -34,8 +37,8 @@ def call_torch_process(
             if isinstance(message, RequestFailed):
                 failure = message.failure
                 raise error_type(failure.what, where=failure.where, do=failure.do)
-            if isinstance(message, Progress):
-                on_phase(message.phase)
+            if isinstance(message, ProgressMessage):
+                progress(message.phase, message.fraction)
     except EOFError:
         process.join()
         raise error_type(f"the process {_describe_exit(process.exitcode or 0)}", where=where) from None

@@ -69,6 +69,14 @@ def test_an_evaluation_of_packed_documents_scores_each_document_separately() -> 
     assert result.val_loss == pytest.approx(alone / 40, rel=1e-5)
 
 
+def test_an_evaluation_reports_the_fraction_done() -> None:
+    model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=16), 50)
+    told: list[float] = []
+    batches = eval_loader(np.zeros(161, np.uint16), 4)
+    evaluate(model, batches, np.ones(50), step=1, max_tokens=0, autocast=nullcontext, report=told.append)
+    assert told == [0.0, 0.4, 0.8]
+
+
 def test_an_evaluation_of_a_part_is_marked() -> None:
     model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=16, context_length=16), 50)
     batches = eval_loader(np.zeros(1025, np.uint16), 4)

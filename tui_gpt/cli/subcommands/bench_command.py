@@ -9,7 +9,7 @@ import click
 from tui_gpt import hardware, launch
 from tui_gpt.cli.arguments import config_option, corpus_option, overrides_argument
 from tui_gpt.cli.options import Workspace, command, json_option
-from tui_gpt.cli.output import echo, print_json
+from tui_gpt.cli.output import echo, narrate, print_json
 from tui_gpt.cli.progress import progress_reporter
 from tui_gpt.cli.subcommands.train import resolve_corpus_path
 from tui_gpt.cli.tables import Column, print_table
@@ -59,7 +59,7 @@ def bench_command(
             kind=BatchSizeSearchResult if find_batch else BenchmarkResult,
             error_type=RunError,
             where="bench",
-            on_phase=lambda phase: progress(phase, None),
+            progress=progress,
         )
     if as_json:
         print_json(measured)
@@ -75,7 +75,7 @@ def _choose_gpu(workspace: Workspace, device: str) -> None:
     live = [folder.id for folder in folders.list_runs(workspace.runs) if folder.is_locked()]
     if live:
         verb = "is" if len(live) == 1 else "are"
-        echo(f"warning: {', '.join(live)} {verb} live and will slow down the measurement", err=True)
+        narrate(f"warning: {', '.join(live)} {verb} live and will slow down the measurement")
     available = hardware.visible_gpus(hardware.gpus())
     gpu = hardware.choose_gpu(device, available, hardware.gpus_in_training(available))
     if gpu is not None:

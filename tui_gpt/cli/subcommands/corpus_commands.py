@@ -10,8 +10,8 @@ import msgspec
 
 from tui_gpt.cli.arguments import corpus_argument
 from tui_gpt.cli.completion import complete_remote_corpus, complete_tokenizer
-from tui_gpt.cli.options import Workspace, command, json_option, workspace_option
-from tui_gpt.cli.output import echo, print_json
+from tui_gpt.cli.options import HelpGroup, Workspace, command, json_option, quiet_option, workspace_option
+from tui_gpt.cli.output import echo, narrate, print_json
 from tui_gpt.cli.progress import progress_reporter
 from tui_gpt.cli.subcommands.compare_tokenizers import compare_tokenizers_command
 from tui_gpt.cli.subcommands.train import resolve_corpus_path
@@ -24,8 +24,9 @@ from tui_gpt.corpora.sources.catalogue import PATTERNS
 from tui_gpt.corpora.sources.source import Floor, Folder, Stories
 
 
-@click.group("corpus")
+@click.group("corpus", cls=HelpGroup)
 @workspace_option
+@quiet_option
 def corpus_command() -> None:
     """List, fetch, clean, generate and prepare corpora."""
 
@@ -56,13 +57,17 @@ def list_command(workspace: Workspace, as_json: bool) -> None:
 def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
     """Show the size and the beginning of a corpus."""
     source = find_corpus(resolve_corpus_path(corpus), workspace.corpus)
+    characters = documents = size = reported = 0
     with progress_reporter() as progress:
         source.materialize(progress)
-    characters = documents = size = 0
-    for piece in source.pieces():
-        documents += piece.begins
-        characters += len(piece.text)
-        size += len(piece.text.encode())
+        total = source.size_bytes()
+        for piece in source.pieces():
+            documents += piece.begins
+            characters += len(piece.text)
+            size += len(piece.text.encode())
+            if size - reported > 1 << 20 and total:
+                reported = size
+                progress(f"reading {source.name}", min(1.0, size / total))
     facts: dict[str, Any] = {
         "name": source.name,
         "description": source.description,
@@ -219,7 +224,7 @@ def fetch_command(workspace: Workspace, name: str, megabytes: float | None, as_j
 
     plan = plan_fetch(name, megabytes)
     size = _size(plan.size_bytes) or (f"{megabytes:g} MB" if megabytes else "of unknown size")
-    echo(f"{name}: {size}, licence: {plan.licence}, from {plan.source}", err=True)
+    narrate(f"{name}: {size}, licence: {plan.licence}, from {plan.source}")
     with progress_reporter() as progress:
         folder = fetch(plan, workspace.corpus, progress)
     source = find_corpus(name, workspace.corpus)
@@ -237,10 +242,15 @@ def fetch_command(workspace: Workspace, name: str, megabytes: float | None, as_j
         echo(f"fetched {_size(source.size_bytes())} to {folder}; train on it with --corpus {name}")
 
 
-_STEPS = "\b\nSteps:\n" + "\n".join(f"  {step:<10} {what}" for step, what in STEPS.items())
+class CleanCommand(click.Command):
+    """A command whose help ends with the steps of cleaning."""
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Steps"):
+            formatter.write_dl(list(STEPS.items()))
 
 
-@command("clean", epilog=_STEPS)
+@command("clean", cls=CleanCommand)
 @corpus_argument
 @click.option("--steps", help="Steps to run, separated by commas (default: all but overlap).")
 @click.option("--name", default="", help="Name of the clean copy (default: NAME-clean).")

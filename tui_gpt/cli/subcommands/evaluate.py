@@ -9,6 +9,7 @@ from tui_gpt.cli.arguments import checkpoint_argument, corpus_option, device_opt
 from tui_gpt.cli.follow import format_number
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.cli.output import echo, print_json
+from tui_gpt.cli.progress import progress_reporter
 from tui_gpt.cli.subcommands.sample import find_checkpoint
 from tui_gpt.cli.subcommands.train import resolve_corpus_path
 from tui_gpt.cli.torch_process import call_torch_process
@@ -29,18 +30,19 @@ def eval_command(
     """Evaluate a checkpoint: loss, perplexity and bits per byte on a whole split."""
     checkpoint = find_checkpoint(reference, workspace)
     checked_corpus = check_corpus(resolve_corpus_path(corpus), workspace.corpus) if corpus else ""
-    message = call_torch_process(
-        "tui_gpt.training.measuring.evaluation_process:evaluate_checkpoint",
-        str(checkpoint),
-        checked_corpus,
-        split,
-        str(workspace.corpus),
-        device,
-        kind=Eval,
-        error_type=CheckpointError,
-        where=str(checkpoint),
-        on_phase=lambda phase: None,
-    )
+    with progress_reporter() as progress:
+        message = call_torch_process(
+            "tui_gpt.training.measuring.evaluation_process:evaluate_checkpoint",
+            str(checkpoint),
+            checked_corpus,
+            split,
+            str(workspace.corpus),
+            device,
+            kind=Eval,
+            error_type=CheckpointError,
+            where=str(checkpoint),
+            progress=progress,
+        )
     if as_json:
         print_json({"checkpoint": str(checkpoint), "split": split} | msgspec.to_builtins(message))
     else:

@@ -13,7 +13,7 @@ from tui_gpt.cli.arguments import named_run_argument, run_argument
 from tui_gpt.cli.completion import complete_ended_run
 from tui_gpt.cli.follow import format_duration, format_number
 from tui_gpt.cli.options import Workspace, command, json_option
-from tui_gpt.cli.output import echo, print_action, print_json
+from tui_gpt.cli.output import echo, narrate, print_action, print_json
 from tui_gpt.cli.tables import Column, print_table
 from tui_gpt.errors import RunError, UserError
 from tui_gpt.run import folder as folders
@@ -29,22 +29,22 @@ def runs_command(workspace: Workspace, as_json: bool) -> None:
         print_json(rows)
         return
     if not rows:
-        echo(f"no runs in {workspace.runs}; start one with gpt-tui train", err=True)
+        narrate(f"no runs in {workspace.runs}; start one with gpt-tui train")
         return
-    columns = [Column("run", wraps=True), Column("state", wraps=True)]
-    columns += [Column(title, "right") for title in ("step", "loss", "val loss", "time", "size")]
+    figures = [Column(title, "right") for title in ("step", "loss", "val loss", "time", "size")]
+    columns = [Column("state", wraps=True), *figures, Column("run", wraps=True)]  # a long name last, out of the way
     print_table(columns, [_cells(row) for row in rows])
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     return [
-        row["run"],
         row["state"],
         f"{row['step']:,}" + (f"/{row['total_steps']:,}" if row["total_steps"] else ""),
         format_number(row["loss"]),
         format_number(row["val_loss"]),
         format_duration(row["elapsed_seconds"]),
         f"{row['size_bytes'] / 2**20:,.1f} MiB",
+        row["run"],
     ]
 
 
@@ -134,7 +134,7 @@ def delete_command(workspace: Workspace, run: str, yes: bool, as_json: bool) -> 
     if as_json:
         print_action(folder.id, "delete", f"deleted, {size}", size_bytes=size_bytes)
     else:
-        echo(f"deleted {folder.id}, {size}", err=True)
+        narrate(f"deleted {folder.id}, {size}")
 
 
 @command("rename")

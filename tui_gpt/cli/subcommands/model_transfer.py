@@ -10,7 +10,8 @@ import msgspec
 
 from tui_gpt.cli.completion import complete_checkpoint
 from tui_gpt.cli.options import Workspace, command, json_option
-from tui_gpt.cli.output import echo, print_json
+from tui_gpt.cli.output import echo, narrate, print_json
+from tui_gpt.cli.progress import progress_reporter
 from tui_gpt.cli.subcommands.sample import find_checkpoint
 from tui_gpt.cli.torch_process import call_torch_process
 from tui_gpt.errors import CheckpointError
@@ -29,13 +30,15 @@ def import_command(workspace: Workspace, source: Path, name: str | None, as_json
     to sample from, evaluate, and train from: gpt-tui train --init-from RUN.
     """
     source = source.expanduser().absolute()
+    if not source.is_dir():  # before a process is started, which takes seconds
+        raise CheckpointError("is not a folder", where=str(source))
     name = validate_name(name or re.sub(r"[^A-Za-z0-9._+-]+", "-", source.name).strip("-._+")[:60] or "import")
     result = _convert("import_folder", str(source), str(workspace.runs.absolute()), name)
     run = Path(result.path).name
     if as_json:
         print_json({"run": run} | msgspec.to_builtins(result))
         return
-    echo(f"{result.parameters:,} parameters; generate text with gpt-tui sample {run}", err=True)
+    narrate(f"{result.parameters:,} parameters; generate text with gpt-tui sample {run}")
     echo(run)
 
 
@@ -54,17 +57,18 @@ def export_command(workspace: Workspace, reference: str, target: Path, as_json: 
     if as_json:
         print_json(result)
         return
-    echo(f"{result.parameters:,} parameters in the format of {result.format}", err=True)
+    narrate(f"{result.parameters:,} parameters in the format of {result.format}")
     echo(result.path)
 
 
 def _convert(function: str, *arguments: str) -> ConversionResult:
     """Run a conversion in a process, with its progress on stderr. Raises CheckpointError."""
-    return call_torch_process(
-        f"tui_gpt.checkpoints.import_export:{function}",
-        *arguments,
-        kind=ConversionResult,
-        error_type=CheckpointError,
-        where=arguments[0],
-        on_phase=lambda phase: echo(phase, err=True),
-    )
+    with progress_reporter() as progress:
+        return call_torch_process(
+            f"tui_gpt.checkpoints.import_export:{function}",
+            *arguments,
+            kind=ConversionResult,
+            error_type=CheckpointError,
+            where=arguments[0],
+            progress=progress,
+        )

@@ -11,7 +11,7 @@ import click
 from tui_gpt.cli.completion import complete_run
 from tui_gpt.cli.line_chart import Series, draw
 from tui_gpt.cli.options import Workspace, command, json_option
-from tui_gpt.cli.output import echo, print_json
+from tui_gpt.cli.output import narrate, print_json
 from tui_gpt.errors import RunError
 from tui_gpt.run.folder import RunFolder
 
@@ -22,7 +22,14 @@ DEFAULT_HEIGHT = 20
 
 @command("plot")
 @click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=complete_run)
-@click.option("--metric", type=click.Choice(METRICS), default="loss", show_default=True, help="What to draw.")
+@click.option(
+    "--metric",
+    type=click.Choice(METRICS),
+    default="loss",
+    show_default=True,
+    metavar="NAME",
+    help=f"What to draw: {', '.join(METRICS)}.",
+)
 @click.option("--log-y", is_flag=True, help="Use a logarithmic y axis.")
 @click.option("--width", type=click.IntRange(MIN_WIDTH), help="Columns (default: the terminal's, 80 in a pipe).")
 @click.option("--height", type=click.IntRange(MIN_HEIGHT), default=DEFAULT_HEIGHT, show_default=True, help="Lines.")
@@ -42,7 +49,7 @@ def plot_command(
         return
     for curve in series:
         if all(value is None for _, value in curve.points):
-            echo(f"{curve.name}: no {metric} recorded yet", err=True)
+            narrate(f"{curve.name}: no {metric} recorded yet")
     drawn = [curve for curve in series if any(value is not None for _, value in curve.points)]
     if not drawn:
         raise RunError(f"no {metric} to plot", where=", ".join(folder.id for folder in folders))

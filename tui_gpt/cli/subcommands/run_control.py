@@ -13,7 +13,7 @@ from tui_gpt.cli.arguments import Handler, named_run_argument, run_argument
 from tui_gpt.cli.completion import complete_live_run
 from tui_gpt.cli.follow import exit_code, follow
 from tui_gpt.cli.options import Workspace, command, json_option
-from tui_gpt.cli.output import echo, print_action
+from tui_gpt.cli.output import echo, narrate, print_action
 from tui_gpt.errors import RunError, reason
 from tui_gpt.run import command_files
 from tui_gpt.run.folder import RunFolder
@@ -96,7 +96,7 @@ def kill_command(workspace: Workspace, run: str, yes: bool, as_json: bool) -> No
     if as_json:
         print_action(folder.id, "kill", message)
     else:
-        echo(f"{folder.id}: {message}", err=True)
+        narrate(f"{folder.id}: {message}")
 
 
 @command("wait")

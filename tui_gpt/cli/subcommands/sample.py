@@ -13,7 +13,7 @@ from tui_gpt import hardware
 from tui_gpt.checkpoints import manifest
 from tui_gpt.cli.arguments import checkpoint_argument, device_option
 from tui_gpt.cli.options import Workspace, command, json_option
-from tui_gpt.cli.output import echo, print_json
+from tui_gpt.cli.output import narrate, print_json
 from tui_gpt.config import build, read_toml
 from tui_gpt.errors import CheckpointError, RunError
 from tui_gpt.run.child_process import Channel, spawn
@@ -89,7 +89,7 @@ def start_sampler(options: dict[str, Any]) -> tuple[Any, Channel]:
     """Start a sampler process, on the CPU if live runs use every GPU."""
     available = hardware.visible_gpus(hardware.gpus())
     if options["device"] == "auto" and available and len(hardware.gpus_in_training(available)) == len(available):
-        echo("sampling on the CPU, because a live run uses the GPU", err=True)
+        narrate("sampling on the CPU, because a live run uses the GPU")
         options["device"] = "cpu"
     return spawn("tui_gpt.sampling.sampler_process:serve")
 

@@ -13,7 +13,7 @@ from tui_gpt.cli.arguments import config_option, corpus_option, overrides_argume
 from tui_gpt.cli.completion import complete_checkpoint, complete_ended_run
 from tui_gpt.cli.follow import follow
 from tui_gpt.cli.options import Workspace, command, json_option
-from tui_gpt.cli.output import echo, print_action, print_json
+from tui_gpt.cli.output import echo, narrate, print_action, print_json
 from tui_gpt.config import (
     PRESETS,
     PURPOSES,
@@ -202,9 +202,8 @@ def _print_config(settings: dict[str, Any], as_json: bool) -> None:
         return
     echo(to_toml(settings), nl=False)
     if vocab_size:
-        echo(
+        narrate(
             f"# {parameters(config.model, vocab_size):,} parameters, {config.tokens_per_step:,} tokens per step,"
-            f" about {memory_bytes(config, vocab_size) / 2**30:.2f} GiB",
-            err=True,
+            f" about {memory_bytes(config, vocab_size) / 2**30:.2f} GiB"
         )
-    click.echo(f"# {describe_final_eval(config, None, tokens)}", err=True)
+    narrate(f"# {describe_final_eval(config, None, tokens)}")

@@ -37,13 +37,14 @@ def evaluate(
     autocast: Callable[[], AbstractContextManager],
     interrupted: Callable[[], bool] = lambda: False,
     at_most_seconds: float | None = None,
+    report: Callable[[float], object] = lambda fraction: None,
     now: Callable[[], float] = time.perf_counter,
 ) -> Eval | None:
     """Score an epoch of `batches`, or about `max_tokens` of it (0 for all). Return None if interrupted.
 
     byte_lengths: raw bytes of each token id, (vocab_size,). interrupted: polled before each forward pass. Where memory
     runs out, fewer rows are scored at once. at_most_seconds: end after this time, by the clock `now`, with what has
-    been scored by then.
+    been scored by then. report: called with the fraction done, before each batch.
     """
     started = now()
     device = model.embedding.weight.device
@@ -63,6 +64,7 @@ def evaluate(
     model.eval()
     try:
         for first in range(0, rows, batches.sequences):
+            report(first / rows)
             if at_most_seconds is not None and len(scores) % PASSES_PER_CLOCK_READING == PASSES_PER_CLOCK_READING - 1:
                 scores[-1].item()  # wait for the device, which may be far behind
                 if now() - started > at_most_seconds:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
@@ -17,6 +19,8 @@ from tui_gpt.run.messages import Failure, Progress, RequestFailed
 from tui_gpt.sampling.sampler_process import select_device
 from tui_gpt.training.data.batches import BatchLoader
 from tui_gpt.training.measuring.evaluation import evaluate
+
+REPORT_SECONDS = 0.25
 
 
 def evaluate_checkpoint(
@@ -38,7 +42,14 @@ def evaluate_checkpoint(
             tokenizer=str(loaded.path / manifest.TOKENIZER),
         )
         shards = prepare(data, Path(corpus_dir), progress)
-        progress("evaluating")
+        reported = -math.inf
+
+        def report(fraction: float) -> None:
+            nonlocal reported
+            if time.monotonic() - reported > REPORT_SECONDS:
+                reported = time.monotonic()
+                progress("evaluating", fraction)
+
         result = evaluate(
             loaded.model,
             BatchLoader.for_evaluation(shards, loaded.config, split),
@@ -46,6 +57,7 @@ def evaluate_checkpoint(
             step=loaded.manifest.step,
             max_tokens=0,
             autocast=nullcontext,
+            report=report,
         )
         assert result is not None  # it is never interrupted
         channel.send(result)
