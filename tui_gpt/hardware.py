@@ -102,6 +102,12 @@ def gpus() -> list[Gpu]:
         return found
 
 
+def driver_version() -> str:
+    """Return the version of the NVIDIA driver, empty without one."""
+    with _nvml() as nvml:
+        return _text(_ask(nvml.nvmlSystemGetDriverVersion) or "") if nvml is not None else ""
+
+
 @contextmanager
 def _nvml() -> Iterator[Any]:
     try:

@@ -36,31 +36,39 @@ def start(
     name: str | None = None,
     stop_at: int | None = None,
     is_shared: bool = False,
+    command: str = "",
 ) -> RunFolder:
     """Start a new run and return its folder. Raise UserError if the request is invalid.
 
-    is_shared: the members of the folder's group may control it, too.
+    is_shared: the members of the folder's group may control it, too. command: the command line, for the record.
 
     Blocks until the supervisor has written its first status (well under a second). The run is then still `starting`.
     """
     asked = validate_request(asked, corpus_dir)
     config = build(asked)
     folder = folders.create(runs, name or f"{config.preset}-{_slug(config.data.corpus)}", asked, is_shared=is_shared)
-    start_supervisor(folder, StartRequest(corpus_dir=str(corpus_dir.resolve()), stop_at=stop_at))
+    start_supervisor(folder, StartRequest(corpus_dir=str(corpus_dir.resolve()), stop_at=stop_at, command=command))
     return folder
 
 
 def resume(
-    folder: RunFolder, corpus_dir: Path, changes: dict[str, Any] | None = None, *, stop_at: int | None = None
+    folder: RunFolder,
+    corpus_dir: Path,
+    changes: dict[str, Any] | None = None,
+    *,
+    stop_at: int | None = None,
+    command: str = "",
 ) -> RunFolder:
     """Resume a run from its newest full checkpoint, in the same folder. Raise UserError if it cannot be resumed.
 
-    changes: config keys to change, among those that set how long, where or how a run computes.
+    changes: config keys to change, among those that set how long, where or how a run computes. command: the command
+    line, for the record.
     """
     if folder.is_locked():
         raise RunError("is already live", where=folder.id, do=f"Run gpt-tui attach {folder.id}")
     with folders.claimed(folder, "resumed"):
         request = _resume_request(folder, corpus_dir, changes or {}, stop_at)
+        request = msgspec.structs.replace(request, command=command)
     start_supervisor(folder, request)  # takes the lock itself, and refuses where another start was faster
     return folder
 

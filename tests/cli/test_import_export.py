@@ -60,7 +60,8 @@ def test_export_and_import_print_json_and_keep_the_weights(workspace: Path, tmp_
     done = gpt_tui(workspace, "export", made["checkpoint"], str(out), "--json")
     facts = json.loads(done.stdout)
     assert facts["path"] == str(out) and facts["format"] == "gpt2" and facts["parameters"] == made["parameters"]
-    names = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    names = {"README.md", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
+    names |= {"tokenizer_config.json"}
     assert {path.name for path in out.iterdir()} == names
     assert (out / "model.safetensors").read_bytes() == (workspace / "tiny gpt2" / "model.safetensors").read_bytes()
     again = gpt_tui(workspace, "export", "other", str(out))

@@ -18,6 +18,7 @@ import msgspec
 
 from tui_gpt import hardware
 from tui_gpt.checkpoints import manifest
+from tui_gpt.checkpoints.model_card import model_card
 from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, load_model, write_checkpoint
 from tui_gpt.config import Config, to_dict, to_toml
 from tui_gpt.corpora import Tokenizer, load_tokenizer, make_tokenizer
@@ -156,6 +157,9 @@ def _export(checkpoint: Path, target: Path, report: Report) -> ConversionResult:
         (partial / TOKENIZER).write_bytes(loaded.tokenizer.to_json())
         context = loaded.config.model.context_length
         (partial / TOKENIZER_CONFIG).write_bytes(_tokenizer_config(loaded.tokenizer, context))
+        is_gpt2 = huggingface.is_gpt2(loaded.config)
+        card = model_card(loaded.path, loaded.manifest, loaded.config, is_gpt2=is_gpt2)
+        (partial / "README.md").write_text(card, "utf-8")
         for path in (*partial.iterdir(), partial):
             sync(path)
         partial.rename(target)
@@ -164,14 +168,14 @@ def _export(checkpoint: Path, target: Path, report: Report) -> ConversionResult:
         raise CheckpointError(f"cannot be written: {reason(error)}", where=str(target)) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    if not huggingface.is_gpt2(loaded.config):
+    if not is_gpt2:
         report("transformers does not support this architecture: only `gpt-tui import` can read this folder")
     return ConversionResult(
         path=str(target),
         checkpoint=str(checkpoint),
         preset=loaded.config.preset,
         parameters=parameters,
-        format="gpt2" if huggingface.is_gpt2(loaded.config) else "gpt-tui",
+        format="gpt2" if is_gpt2 else "gpt-tui",
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -17,6 +19,7 @@ from tui_gpt.cli.workspace import default_workspace
 from tui_gpt.errors import RunError
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
+from tui_gpt.safe_text import safe_line
 
 
 @dataclass
@@ -89,6 +92,11 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.
         return click.command(name, **settings)(workspace_option(quiet_option(pass_workspace(function))))
 
     return decorate
+
+
+def command_line() -> str:
+    """Return the command line of this process, as a shell reads it."""
+    return safe_line(shlex.join(["gpt-tui", *sys.argv[1:]]))
 
 
 class HelpGroup(click.Group):

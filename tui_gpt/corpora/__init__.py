@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tui_gpt.corpora.shards.prepare import prepare
     from tui_gpt.corpora.shards.shard_files import Shards, ShardsInfo, open_shards
-    from tui_gpt.corpora.sources.registry import CorpusEntry, add_corpus, check_corpus, find_corpus, list_corpora
+    from tui_gpt.corpora.sources.registry import (
+        CorpusEntry,
+        add_corpus,
+        check_corpus,
+        find_corpus,
+        list_corpora,
+        provenance,
+    )
     from tui_gpt.corpora.sources.source import Source
     from tui_gpt.corpora.sources.text_files import cache_dir
     from tui_gpt.corpora.tokenizers.build import check_tokenizer, make_tokenizer
@@ -33,12 +40,13 @@ __all__ = [
     "make_tokenizer",
     "open_shards",
     "prepare",
+    "provenance",
 ]
 
 _MODULES = {
     "shards.prepare": ("prepare",),
     "shards.shard_files": ("Shards", "ShardsInfo", "open_shards"),
-    "sources.registry": ("CorpusEntry", "add_corpus", "check_corpus", "find_corpus", "list_corpora"),
+    "sources.registry": ("CorpusEntry", "add_corpus", "check_corpus", "find_corpus", "list_corpora", "provenance"),
     "sources.source": ("Source",),
     "sources.text_files": ("cache_dir",),
     "tokenizers.build": ("check_tokenizer", "make_tokenizer"),

@@ -233,6 +233,14 @@ class Status(Message, frozen=True, omit_defaults=False):
     failure: Failure | None = None
 
 
+class TextOrigin(Message, frozen=True):
+    """A text, its licence and where it came from; empty where that is unknown."""
+
+    name: str
+    licence: str = ""
+    source: str = ""
+
+
 class CorpusInfo(Message, frozen=True):
     """The corpus that a run is trained on."""
 
@@ -245,6 +253,7 @@ class CorpusInfo(Message, frozen=True):
     val_tokens: int
     floor_loss: float | None = None  # nats per validation token, if the entropy of the text is known
     floor_note: str = ""
+    origins: tuple[TextOrigin, ...] = ()  # of a mixture several
 
 
 class RunInfo(Message, frozen=True, omit_defaults=False):
@@ -252,7 +261,9 @@ class RunInfo(Message, frozen=True, omit_defaults=False):
 
     schema_version: int = SCHEMA_VERSION
     created: float = 0.0  # Unix seconds
+    command: str = ""  # that started it; empty in the workbench and in programs
     parent: str = ""  # the checkpoint that it started from
+    parent_origins: tuple[TextOrigin, ...] = ()  # the texts that this checkpoint was trained on
     parameters: int = 0
     corpus: CorpusInfo | None = None
     device: str = ""
@@ -262,6 +273,7 @@ class RunInfo(Message, frozen=True, omit_defaults=False):
     steps_per_epoch: float = 0.0
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = {}
+    environment: dict[str, str] = {}  # the variables of an allow-list that are set
     git: str = ""
 
 

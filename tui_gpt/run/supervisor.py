@@ -64,6 +64,7 @@ class StartRequest(Message, frozen=True):
     resume: bool = False
     changes: dict[str, Any] = {}  # config keys to change when resuming
     stop_at: int | None = None
+    command: str = ""  # the command line, for the record
     trainer: str = TRAINER
 
 
@@ -125,7 +126,8 @@ class Supervisor:
         self._update(trainer_pids=(self.process.pid,))
         verb = "resumed" if self.request.resume else "started"
         where = f" on {gpu.name} {gpu.uuid}" if gpu else ""
-        self._event(verb, f"{verb}{where}", data={"changes": self.request.changes} if self.request.changes else {})
+        data = {"changes": self.request.changes, "command": self.request.command}
+        self._event(verb, f"{verb}{where}", data={key: value for key, value in data.items() if value})
 
     # ── main loop ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import time
 import traceback
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from tui_gpt import hardware
 from tui_gpt.config import to_dict, to_toml
 from tui_gpt.errors import CannotResumeError, UserError
 from tui_gpt.files import write_atomically
 from tui_gpt.run.child_process import Channel
 from tui_gpt.run.folder import RunFolder
-from tui_gpt.run.messages import CorpusInfo, Ended, Failure, RunInfo
+from tui_gpt.run.messages import Ended, Failure
 from tui_gpt.run.supervisor import StartRequest
 from tui_gpt.training.loop.control import StopRequested, TrainerControl
+from tui_gpt.training.run_info import describe_run, floor_note
 from tui_gpt.training.run_setup import PreparedRun, prepare_run
-
-if TYPE_CHECKING:
-    from tui_gpt.training.compute import Compute
-    from tui_gpt.training.loop.trainer import Trainer
 
 
 def run_trainer(channel: Channel, folder: str, request: StartRequest) -> None:
@@ -74,7 +65,9 @@ def _run(folder: RunFolder, request: StartRequest, control: TrainerControl) -> E
     try:
         trainer.dry_run()
         if info is None:
-            _write_run_info(folder, prepared, compute, trainer)
+            write_atomically(folder.config, to_toml(to_dict(trainer.state.config)).encode())
+            described = describe_run(folder, request, prepared, compute, trainer)
+            write_atomically(folder.info, msgspec.json.format(msgspec.json.encode(described)))
             _report_loss_floor(prepared, control)
         return trainer.run()
     finally:
@@ -89,65 +82,9 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_run_info(folder: RunFolder, prepared: PreparedRun, compute: Compute, trainer: Trainer) -> None:
-    """Write the resolved config.toml, then run.json."""
-    write_atomically(folder.config, to_toml(to_dict(trainer.state.config)).encode())
-    host, shards = hardware.host(), prepared.shards.info
-    info = RunInfo(
-        created=time.time(),
-        parent=prepared.config.training.init_from or prepared.config.training.fork_from,
-        parameters=trainer.state.model.num_parameters(),
-        corpus=CorpusInfo(
-            name=shards.name,
-            digest=shards.digest,
-            tokenizer=shards.tokenizer,
-            vocab_size=shards.vocab_size,
-            documents=shards.documents,
-            train_tokens=shards.train_tokens,
-            val_tokens=shards.val_tokens,
-            floor_loss=shards.floor_loss,
-            floor_note=_floor_note(prepared),
-        ),
-        device=compute.name,
-        precision=compute.precision,
-        compiled=trainer.state.train_step.compiled is not None,
-        threads=compute.threads,
-        steps_per_epoch=trainer.state.batches.steps_per_epoch,
-        versions={"python": platform.python_version()}
-        | {name: metadata.version(name) for name in ("gpt-tui", "torch", "numpy", "tokenizers", "tiktoken")},
-        hardware={"host": host.name, "system": host.system, "cpu": host.cpu, "memory_bytes": host.memory_bytes},
-        git=_git_commit(folder.path),
-    )
-    write_atomically(folder.info, msgspec.json.format(msgspec.json.encode(info)))
-
-
 def _report_loss_floor(prepared: PreparedRun, control: TrainerControl) -> None:
     """Report the lowest validation loss that any model can reach, where the corpus has a known entropy."""
-    floor, note = prepared.shards.info.floor_loss, _floor_note(prepared)
+    floor, note = prepared.shards.info.floor_loss, floor_note(prepared)
     if floor is not None:
         message = f"the validation loss cannot fall below {floor:.4f} nats per token, the entropy of the text"
         control.notice("note", message + (f" ({note})" if note else ""))
-
-
-def _floor_note(prepared: PreparedRun) -> str:
-    """Return why the validation loss cannot reach the floor, which holds for documents read from their beginning."""
-    shards = prepared.shards
-    if shards.info.floor_nats is None:
-        return ""
-    starts = shards.val_starts
-    longest = max(int((starts[1:] - starts[:-1]).max(initial=0)), shards.info.val_tokens - int(starts[-1]))
-    if prepared.config.model.context_length < longest:
-        return "a context is shorter than the longest story"
-    return "" if prepared.config.data.mode == "packed" else "windows begin within stories"
-
-
-def _git_commit(folder: Path) -> str:
-    """Return the commit of the workspace, or an empty string where it is not a git checkout.
-
-    Nothing that the repository configures is run: a file-system monitor would be, and with `--dirty` its filters.
-    """
-    try:
-        command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", "describe", "--always"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return ""

@@ -17,7 +17,7 @@ from tui_gpt.cli.subcommands.compare_tokenizers import compare_tokenizers_comman
 from tui_gpt.cli.subcommands.train import resolve_corpus_path
 from tui_gpt.config import field
 from tui_gpt.config.schema import DataConfig
-from tui_gpt.corpora import add_corpus, check_corpus, check_tokenizer, find_corpus, list_corpora, prepare
+from tui_gpt.corpora import add_corpus, check_corpus, check_tokenizer, find_corpus, list_corpora, prepare, provenance
 from tui_gpt.corpora.cleaning.pipeline import DEFAULT_STEPS, STEPS, Report, check_steps, clean, report_on
 from tui_gpt.corpora.shards.shard_files import ShardsInfo
 from tui_gpt.corpora.sources.catalogue import PATTERNS
@@ -79,14 +79,16 @@ def info_command(workspace: Workspace, corpus: str, as_json: bool) -> None:
     if isinstance(source, Stories):
         facts |= _corpus_floor(source.floor())
     manifest = source.manifest if isinstance(source, Folder) else None
-    if manifest is not None:
-        facts |= {"made": manifest.made, "licence": manifest.licence, "source": manifest.source}
+    origins = provenance(resolve_corpus_path(corpus), workspace.corpus)
+    facts |= {"made": manifest.made} if manifest else {}
+    facts["origins"] = origins
     if as_json:
         print_json(facts)
         return
     echo(f"{source.name}: {source.description}")
-    if manifest is not None:
-        echo(f"{manifest.made} from {manifest.source or 'a file'}; licence: {manifest.licence or 'unknown'}")
+    for origin in origins:
+        of = f"{origin.name}: " if len(origins) > 1 else ""
+        echo(f"{of}licence: {origin.licence or 'unknown'}; from {origin.source or 'an unknown source'}")
     echo(f"{_documents(documents)}, {characters:,} characters, {size:,} bytes")
     if isinstance(source, Stories):
         echo(_floor_line(source.floor()))
@@ -101,10 +103,14 @@ def _documents(count: int) -> str:
 @click.argument("name")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--column", default="", help="Text column of .jsonl, .csv or .parquet files.")
+@click.option("--licence", default="", help="Licence of the text; it goes into run.json and model cards.")
+@click.option("--source", default="", help="Where the text came from, such as its address.")
 @json_option
-def add_command(workspace: Workspace, name: str, path: Path, column: str, as_json: bool) -> None:
+def add_command(
+    workspace: Workspace, name: str, path: Path, column: str, licence: str, source: str, as_json: bool
+) -> None:
     """Copy a text file, or a folder of text files, to corpus/NAME."""
-    target = add_corpus(name, path, workspace.corpus, column)
+    target = add_corpus(name, path, workspace.corpus, column, licence=licence, source=source)
     if as_json:
         print_json({"name": name, "path": str(target)})
     else:

@@ -12,7 +12,7 @@ from tui_gpt import launch
 from tui_gpt.cli.arguments import Handler, named_run_argument, run_argument
 from tui_gpt.cli.completion import complete_live_run
 from tui_gpt.cli.follow import exit_code, follow
-from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.cli.options import Workspace, command, command_line, json_option
 from tui_gpt.cli.output import echo, narrate, print_action
 from tui_gpt.errors import RunError, reason
 from tui_gpt.run import command_files
@@ -65,7 +65,7 @@ def resume_command(workspace: Workspace, run: str | None, timeout: float, as_jso
     if folder.is_locked() or folder.state() == "elsewhere":
         _send(folder, Command(name="resume", sender="cli"), timeout, as_json)
         return
-    launch.resume(folder, workspace.corpus)
+    launch.resume(folder, workspace.corpus, command=command_line())
     raise SystemExit(follow(folder, as_json=as_json, owns=True, from_now=True))
 
 

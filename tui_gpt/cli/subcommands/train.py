@@ -12,7 +12,7 @@ from tui_gpt import launch
 from tui_gpt.cli.arguments import config_option, corpus_option, overrides_argument
 from tui_gpt.cli.completion import complete_checkpoint, complete_ended_run
 from tui_gpt.cli.follow import follow
-from tui_gpt.cli.options import Workspace, command, json_option
+from tui_gpt.cli.options import Workspace, command, command_line, json_option
 from tui_gpt.cli.output import echo, narrate, print_action, print_json
 from tui_gpt.config import (
     PRESETS,
@@ -118,12 +118,23 @@ def train_command(
         settings = _cooldown(cooldown_from, steps, config, init_from, workspace, settings)
     if resume:
         _check_resume_options(config, name, init_from, cooldown_from, dry_run)
-        folder = launch.resume(workspace.find(resume), workspace.corpus, flatten_keys(settings), stop_at=stop_at)
+        changes = flatten_keys(settings)
+        folder = launch.resume(
+            workspace.find(resume), workspace.corpus, changes, stop_at=stop_at, command=command_line()
+        )
     else:
         if dry_run:
             _print_config(launch.validate_request(settings, workspace.corpus), as_json)
             return
-        folder = launch.start(workspace.runs, workspace.corpus, settings, name=name, stop_at=stop_at, is_shared=group)
+        folder = launch.start(
+            workspace.runs,
+            workspace.corpus,
+            settings,
+            name=name,
+            stop_at=stop_at,
+            is_shared=group,
+            command=command_line(),
+        )
     if detach:
         if as_json:
             message = "resumed in the background" if resume else "started in the background"

@@ -18,10 +18,10 @@ import msgspec
 
 from tui_gpt.corpora.cleaning import text_steps
 from tui_gpt.corpora.cleaning.dedup import Fingerprints, exact_copies, near_copies, shared_documents
-from tui_gpt.corpora.sources.corpus_manifest import Manifest, write_manifest
+from tui_gpt.corpora.sources.corpus_manifest import Manifest, Provenance, write_manifest
 from tui_gpt.corpora.sources.formats import Layout, Piece, is_single_document, is_text_in_some_encoding, read_pieces
 from tui_gpt.corpora.sources.locks import exclusive_lock
-from tui_gpt.corpora.sources.registry import cleaned_name, find_corpus, new_corpus_path
+from tui_gpt.corpora.sources.registry import cleaned_name, find_corpus, new_corpus_path, provenance
 from tui_gpt.corpora.sources.source import Folder, Progress, Source, TextFile
 from tui_gpt.corpora.sources.text_files import Skipped, cache_dir
 from tui_gpt.errors import CorpusError, reason
@@ -103,7 +103,8 @@ def clean(reference: str, corpus_dir: Path, progress: Progress, steps: tuple[str
             shutil.rmtree(partial, ignore_errors=True)  # left by a killed process
             try:
                 partial.mkdir()
-                report = _clean(source, target.name, partial, progress, steps)
+                origins = provenance(reference, corpus_dir)
+                report = _clean(source, origins, target.name, partial, progress, steps)
                 if not report.documents_after:
                     raise CorpusError(
                         f"cleaning drops all of {source.name}",
@@ -139,7 +140,7 @@ def report_on(reference: str, corpus_dir: Path, progress: Progress) -> Report:
             shutil.rmtree(scratch, ignore_errors=True)  # left by a killed process
             scratch.mkdir()
             try:
-                return _clean(source, source.name, scratch, progress, DEFAULT_STEPS)
+                return _clean(source, [], source.name, scratch, progress, DEFAULT_STEPS)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
@@ -164,7 +165,14 @@ class _Part(NamedTuple):
     ends: bool
 
 
-def _clean(source: Source, name: str, folder: Path, progress: Progress, steps: tuple[str, ...]) -> Report:
+def _clean(
+    source: Source,
+    origins: list[Provenance],
+    name: str,
+    folder: Path,
+    progress: Progress,
+    steps: tuple[str, ...],
+) -> Report:
     source.materialize(progress)
     report = Report(name=name, source=source.name, steps=[StepReport(step=step) for step in STEPS if step in steps])
     fingerprints = Fingerprints(folder, source.size_bytes())
@@ -181,7 +189,8 @@ def _clean(source: Source, name: str, folder: Path, progress: Progress, steps: t
         made="cleaned",
         files=files,
         description=f"{source.name}, cleaned: {', '.join(steps)}",
-        source=source.name,
+        licence="; ".join(dict.fromkeys(each.licence for each in origins if each.licence)),
+        source="; ".join(each.source or each.name for each in origins),
         layout=Layout(column="text"),
         documents=report.documents_after,
     )

@@ -18,6 +18,14 @@ from tui_gpt.errors import CorpusError, reason
 MANIFEST = "corpus.json"
 
 
+class Provenance(msgspec.Struct, frozen=True):
+    """A text, its licence and where it came from, as far as these are known."""
+
+    name: str
+    licence: str = ""
+    source: str = ""
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """files: the size in bytes of each text file, in reading order. documents: None if unknown."""
 

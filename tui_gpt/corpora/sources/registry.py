@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from tui_gpt.corpora.sources.catalogue import BUNDLED, CATALOGUE, STORIES, catalogue_entry, folder_name
-from tui_gpt.corpora.sources.corpus_manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from tui_gpt.corpora.sources.corpus_manifest import MANIFEST, Manifest, Provenance, read_manifest, write_manifest
 from tui_gpt.corpora.sources.digests import Digests
 from tui_gpt.corpora.sources.formats import Layout, check_file
 from tui_gpt.corpora.sources.mixtures import Mixture, parse_mixture
@@ -221,6 +221,18 @@ def find_corpus(reference: str, corpus_dir: Path) -> Source:
     )
 
 
+def provenance(reference: str, corpus_dir: Path) -> list[Provenance]:
+    """Return licence and source of a corpus, or of each corpus of a mixture. Raises CorpusError."""
+    if terms := parse_mixture(reference):
+        return [each for term in terms for each in provenance(term.reference, corpus_dir)]
+    source = find_corpus(reference, corpus_dir)
+    manifest = source.manifest if isinstance(source, Folder) else None
+    if manifest is not None and (manifest.licence or manifest.source):
+        return [Provenance(source.name, manifest.licence, manifest.source)]
+    known = CATALOGUE["stories"] if isinstance(source, Stories) else catalogue_entry(reference)
+    return [Provenance(source.name, known.licence, known.source) if known else Provenance(source.name)]
+
+
 def _format_size(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:,.1f} MB, " if size_bytes else ""
 
@@ -288,10 +300,13 @@ def cleaned_name(source: Source, corpus_dir: Path) -> str:
     return new_corpus_path(next(name for name in names if name not in taken), corpus_dir).name
 
 
-def add_corpus(name: str, path: Path, corpus_dir: Path, column: str = "") -> Path:
+def add_corpus(
+    name: str, path: Path, corpus_dir: Path, column: str = "", *, licence: str = "", source: str = ""
+) -> Path:
     """Copy a file, or the text files of a folder, to `corpus_dir` under `name`, and return the copy's path.
 
-    column: the text column of records, if it cannot be inferred. Raises CorpusError.
+    column: the text column of records, if it cannot be inferred. licence, source: those of the text; by default what
+    the folder's own manifest says. Raises CorpusError.
     """
     name = new_corpus_path(name, corpus_dir).name
     kind = path_kind(path)
@@ -299,11 +314,14 @@ def add_corpus(name: str, path: Path, corpus_dir: Path, column: str = "") -> Pat
         raise CorpusError("no such file or folder", where=str(path))
     if kind == "other":
         raise CorpusError("neither a file nor a folder", where=str(path))
-    files = Folder(path).files() if kind == "folder" else [path]
-    layout = Layout(column=column)
+    folder = Folder(path) if kind == "folder" else None
+    files = folder.files() if folder else [path]
+    known = folder.manifest if folder else None
+    layout = Layout(column=column) if column or known is None else known.layout
     for file in files:
         check_file(file, layout)
-    as_folder = kind == "folder" or bool(column)
+    has_manifest = bool(column or licence or source or known)
+    as_folder = kind == "folder" or has_manifest
     suffix = "" if as_folder else _suffix(path)
     temporary = corpus_dir / f".adding-{name}-{os.getpid()}"
     target = corpus_dir / f"{name}{suffix}"
@@ -317,9 +335,18 @@ def add_corpus(name: str, path: Path, corpus_dir: Path, column: str = "") -> Pat
                 shutil.copyfile(file, copy)
         else:
             shutil.copyfile(path, temporary)
-        if column:
-            sizes = {str(file.relative_to(root)): file.stat().st_size for file in files}
-            write_manifest(temporary, Manifest(name=name, made="added", files=sizes, layout=layout))
+        if has_manifest:
+            manifest = Manifest(
+                name=name,
+                made="added",
+                files={str(file.relative_to(root)): file.stat().st_size for file in files},
+                description=known.description if known else "",
+                licence=licence or (known.licence if known else ""),
+                source=source or (known.source if known else ""),
+                layout=layout,
+                documents=known.documents if known and not column else None,
+            )
+            write_manifest(temporary, manifest)
         temporary.rename(target)
     except OSError as error:
         raise CorpusError(f"cannot be copied: {reason(error)}", where=str(error.filename or corpus_dir)) from None
