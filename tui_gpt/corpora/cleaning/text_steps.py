@@ -21,17 +21,18 @@ MIN_CHARACTERS = 50
 MIN_PLAIN_SHARE = 0.6  # letters, digits and blanks: 0.95 of prose, 0.75 of dense code, 0.3 of an ASCII-art table
 MIN_BLANK_SHARE = 0.02  # of ASCII text; base64 and minified files have less
 
+# Bounded, and blanks within one line only, so that no text takes longer than its length.
 _GUTENBERG_START = re.compile(
-    r"\*\*\*\s?START OF TH(?:E|IS) PROJECT GUTENBERG EBOOK.{0,300}?\*\*\*[^\n]*\n"
-    r"|\*END\*? ?THE SMALL PRINT![^\n]*\*END\*[^\n]*\n",
+    r"\*\*\*\s?START OF TH(?:E|IS) PROJECT GUTENBERG EBOOK.{0,300}?\*\*\*[^\n]{0,300}\n"
+    r"|\*END\*? ?THE SMALL PRINT![^\n]{0,300}?\*END\*[^\n]{0,300}\n",
     re.DOTALL | re.IGNORECASE,
 )
 _GUTENBERG_END = re.compile(
-    r"^\s*(?:\*\*\*\s?END OF TH(?:E|IS) PROJECT GUTENBERG EBOOK|End of (?:the )?Project Gutenberg'?s? )",
+    r"^[^\S\n]*(?:\*\*\*\s?END OF TH(?:E|IS) PROJECT GUTENBERG EBOOK|End of (?:the )?Project Gutenberg'?s? )",
     re.MULTILINE | re.IGNORECASE,
 )
 _GUTENBERG_CREDITS = re.compile(
-    r"\s*(?:Produced|E-text prepared|This eBook was produced) by .{1,600}?\n\s*\n", re.DOTALL
+    r"\s*(?:Produced|E-text prepared|This eBook was produced) by .{1,600}?\n[^\S\n]*\n", re.DOTALL
 )
 GUTENBERG_HEAD = 100_000
 
@@ -48,8 +49,8 @@ def strip_gutenberg(text: str) -> str:
     start = _GUTENBERG_START.search(text, 0, GUTENBERG_HEAD) if "GUTENBERG" in head or "SMALL PRINT" in head else None
     if start is None:
         return text
-    ends = list(_GUTENBERG_END.finditer(text, start.end()))
-    book = text[start.end() : ends[0].start() if ends else len(text)]
+    end = _GUTENBERG_END.search(text, start.end())
+    book = text[start.end() : end.start() if end else len(text)]
     credits = _GUTENBERG_CREDITS.match(book)
     return book[credits.end() if credits else 0 :].strip("\r\n ") + "\n"
 

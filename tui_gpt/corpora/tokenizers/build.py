@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     import tokenizers
 
 BPE_CHARACTERS = 1 << 29
+LONGEST_WORD = 1000  # characters; a longer one is trained on in parts, because the time grows with its square
 FETCH_SECONDS = (10.0, 30.0)  # timeouts to connect and between two reads
 
+_LONG_RUN = re.compile(rf"(?<!\S)\S{{{LONGEST_WORD},}}|(?<!\s)\s{{{LONGEST_WORD},}}")
 TRAINED_ON_TEXT = re.compile(r"char$|bpe:")
 
 
@@ -97,8 +99,25 @@ def _train_bpe(size: int, texts: Iterable[str]) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(_cut_long_runs(texts), trainer)
     return _finish(tokenizer)
+
+
+def _cut_long_runs(texts: Iterable[str]) -> Iterator[str]:
+    """Yield `texts`, cut within runs of blanks, or of other characters, that are no word."""
+    half = LONGEST_WORD // 2
+    for text in texts:
+        # A run covers a whole block of half its length, so most texts need not be searched.
+        if all(len(text[at : at + half].split(None, 1)) > 1 for at in range(0, len(text) - half + 1, half)):
+            yield text
+            continue
+        start = 0
+        for run in _LONG_RUN.finditer(text):
+            yield text[start : run.start()]
+            word = run.group()
+            yield from (word[at : at + LONGEST_WORD] for at in range(0, len(word), LONGEST_WORD))
+            start = run.end()
+        yield text[start:]
 
 
 def _convert_tiktoken(name: str) -> Tokenizer:
