@@ -180,7 +180,30 @@ def test_looping_and_broken_links_are_not_followed(corpus):
     (corpus / "books" / "gone.txt").symlink_to("nothing")
     write(corpus / "elsewhere.txt", "linked")
     (corpus / "books" / "linked.txt").symlink_to(corpus / "elsewhere.txt")
-    assert list(find_corpus("books", corpus).documents()) == ["a", "linked", "linked"]
+    assert list(find_corpus("books", corpus).documents()) == ["a"]
+
+
+def test_links_that_leave_a_corpus_are_not_followed(corpus):
+    secret = write(corpus.parent / "home" / "secret.txt", "password")
+    books = write(corpus / "books" / "deep" / "a.txt", "a").parent.parent
+    (books / "inside.txt").symlink_to("deep/a.txt")
+    (books / "out.txt").symlink_to(secret)
+    (books / "deep" / "out").symlink_to(secret.parent)
+    (books / "deep" / "up-and-out.txt").symlink_to("../../../home/secret.txt")
+    assert list(find_corpus("books", corpus).documents()) == ["a", "a"]
+    assert add_corpus("copy", books, corpus) and list(find_corpus("copy", corpus).documents()) == ["a", "a"]
+    (corpus / "linked").symlink_to(books)  # the corpus itself may be a link: its owner made it
+    assert list(find_corpus("linked", corpus).documents()) == ["a", "a"]
+    (corpus / "only").mkdir()
+    (corpus / "only" / "out.txt").symlink_to(secret)
+    assert "Links that leave the folder are not followed" in error_of(check_corpus, "only", corpus)
+
+
+def test_a_manifest_cannot_list_a_link_that_leaves_its_folder(corpus):
+    secret = write(corpus.parent / "secret.txt", "password")
+    write(corpus / "books" / "corpus.json", '{"name": "books", "made": "fetched", "files": {"a.txt": 8}}')
+    (corpus / "books" / "a.txt").symlink_to(secret)
+    assert "is a link that leaves its folder" in error_of(check_corpus, "books", corpus)
 
 
 def test_folder_without_text_is_rejected(corpus):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from importlib import resources
@@ -17,7 +19,14 @@ from tui_gpt.corpora.sources.corpus_manifest import Manifest, read_manifest
 from tui_gpt.corpora.sources.digests import Digests
 from tui_gpt.corpora.sources.formats import Document, Layout, Piece, documents_of, is_single_document, read_pieces
 from tui_gpt.corpora.sources.locks import exclusive_lock
-from tui_gpt.corpora.sources.text_files import PACKED_SUFFIXES, Skipped, decode, list_text_files, read_error
+from tui_gpt.corpora.sources.text_files import (
+    PACKED_SUFFIXES,
+    Skipped,
+    decode,
+    leaves_folder,
+    list_text_files,
+    read_error,
+)
 from tui_gpt.corpora.stories.generator import MEGABYTES, SEED, Story, generate_stories
 from tui_gpt.errors import CorpusError, reason
 
@@ -130,14 +139,24 @@ class Folder(Source):
     def files(self, skipped: Skipped | None = None) -> list[Path]:
         """Return the text files in reading order. Raises CorpusError for a folder without any."""
         if self.manifest:
-            return [self.path / file for file in self.manifest.files]
+            return self._listed(self.manifest)
+        skipped = Counter() if skipped is None else skipped
         found = list_text_files(self.path, skipped)
         if not found:
+            links = skipped["link out of the folder"]
             raise CorpusError(
                 "no text files here (.txt, .md, source code, .jsonl, .csv, .parquet; .gz or .zst)",
                 where=str(self.path),
+                do="Links that leave the folder are not followed; put a copy there" if links else "",
             )
         return found
+
+    def _listed(self, manifest: Manifest) -> list[Path]:
+        files, root = [self.path / file for file in manifest.files], os.path.realpath(self.path)
+        for file in files:
+            if leaves_folder(file, root):
+                raise CorpusError("is a link that leaves its folder", where=str(file), do="Put a copy there")
+        return files
 
     def pieces(self) -> Iterator[Piece]:
         return (piece for file in self.files() for piece in read_pieces(file, self.layout))

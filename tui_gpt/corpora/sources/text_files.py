@@ -78,20 +78,26 @@ def decode(data: bytes, where: str, *, whole: bool = True) -> str:
         ) from None
 
 
-Skipped = Counter[Literal["hidden", "empty", "not a text file", "broken link"]]
+Skipped = Counter[Literal["hidden", "empty", "not a text file", "broken link", "link out of the folder"]]
 
 
 def list_text_files(folder: Path, skipped: Skipped | None = None) -> list[Path]:
     """Return the text files under `folder`, at any depth, sorted. Files left out are counted in `skipped`.
 
-    Links are followed, but each folder is visited once, so that a link to a parent folder cannot loop. Raises
-    CorpusError for a folder that cannot be read.
+    Links within the folder are followed, but each folder is visited once, so that a link to a parent folder cannot
+    loop. Links that leave it are not: whoever made the folder could make any file of this machine a part of the text.
+    Raises CorpusError for a folder that cannot be read.
     """
-    found = _walk(folder, set(), Counter() if skipped is None else skipped)
+    found = _walk(folder, os.path.realpath(folder), set(), Counter() if skipped is None else skipped)
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
 
 
-def _walk(folder: Path, seen: set[tuple[int, int]], skipped: Skipped) -> Iterator[Path]:
+def leaves_folder(path: Path, folder: str) -> bool:
+    """Whether `path` is, through links, outside `folder`, a path without links."""
+    return not os.path.realpath(path).startswith(os.path.join(folder, ""))  # noqa: PTH118  # for many files
+
+
+def _walk(folder: Path, root: str, seen: set[tuple[int, int]], skipped: Skipped) -> Iterator[Path]:
     try:
         status = folder.stat()
         if (status.st_dev, status.st_ino) in seen:
@@ -111,8 +117,10 @@ def _walk(folder: Path, seen: set[tuple[int, int]], skipped: Skipped) -> Iterato
                 skipped["broken link"] += 1
                 continue
             raise CorpusError("cannot be read", where=entry.path) from None
-        if stat.S_ISDIR(mode.st_mode):
-            yield from _walk(Path(entry.path), seen, skipped)
+        if entry.is_symlink() and leaves_folder(Path(entry.path), root):
+            skipped["link out of the folder"] += 1
+        elif stat.S_ISDIR(mode.st_mode):
+            yield from _walk(Path(entry.path), root, seen, skipped)
         elif not stat.S_ISREG(mode.st_mode) or not entry.name.lower().endswith(TEXT_SUFFIXES):
             skipped["not a text file"] += 1
         elif not mode.st_size:
