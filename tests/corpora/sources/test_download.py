@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 
 from tui_gpt.corpora.sources import download as module
 from tui_gpt.corpora.sources.catalogue import RemoteFile
@@ -255,6 +257,51 @@ def test_redirect_is_followed_but_not_a_loop(server: Server, tmp_path: Path) -> 
     server.asked.clear()
     server.answers = [lambda it: it.head(301, 0, Location="/elsewhere"), Handler.part]
     assert get(server, tmp_path).read_bytes() == TEXT and server.asked[-1]["path"] == "/elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "target"),
+    [
+        ("https://a.org/x", "http://b.org/y", None),
+        ("https://a.org/x", "HTTP://b.org/y", None),
+        ("https://a.org/x", "ftp://b.org/y", None),
+        ("https://a.org/x", "/y", "/y"),
+        ("https://a.org/x", "//b.org/y", "//b.org/y"),
+        ("https://a.org/x", "https://b.org/y", "https://b.org/y"),
+        ("http://localhost/x", "http://localhost/y", "http://localhost/y"),
+    ],
+)
+def test_no_hop_leaves_https(url: str, location: str, target: str | None) -> None:
+    """Only the last address was looked at, so a hop in between could be unencrypted."""
+    response = requests.Response()
+    response.status_code, response.url = 302, url
+    response.headers["Location"] = location
+    session = module.encrypted_session()
+    if target is not None:
+        assert session.get_redirect_target(response) == target
+        return
+    with pytest.raises(CorpusError, match="unencrypted"):
+        session.get_redirect_target(response)
+
+
+def test_a_file_of_unknown_size_is_not_received_without_end(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(it: Handler) -> None:
+        it.send_response(200)
+        it.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(10_000):
+                it.wfile.write(TEXT)
+        it.close_connection = True
+
+    monkeypatch.setattr(module, "MAX_UNSIZED_BYTES", 1 << 20)
+    server.answers = [endless]
+    assert "more than 1,048,576 bytes, and the server does not tell its size" in error_of(
+        server, tmp_path, size=0, sha256=""
+    )
+    assert "more than 1,000 bytes, 1,000 expected" in error_of(server, tmp_path, size=1000, sha256="")
+    assert not list(tmp_path.iterdir()) and len(server.asked) == 2
 
 
 @pytest.mark.parametrize(("status", "message"), [(404, "not found (404"), (401, "login"), (403, "access denied")])

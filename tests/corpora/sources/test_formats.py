@@ -271,3 +271,37 @@ def test_digest_is_cached_until_the_file_changes(tmp_path, monkeypatch):
     write(path, "b" * (2 << 20))
     os.utime(path, (long_ago, long_ago))
     assert find_corpus("big", tmp_path / "corpus").digest() != first
+
+
+def test_limits_on_records_hold_for_parquet(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "MAX_RECORD_BYTES", 1 << 20)
+    path = write(tmp_path / "t.parquet", columns(["a", "b" * (1 << 20), "c" * ((1 << 20) + 1)]))
+    pieces = read_pieces(path)
+    assert [len(next(pieces).text) for _ in range(2)] == [1, 1 << 20]
+    with pytest.raises(CorpusError, match="text longer than 1 MiB") as caught:
+        next(pieces)
+    assert f"{path}:3" in str(caught.value)
+
+
+def test_a_dictionary_of_one_large_text_for_many_rows_does_not_fill_the_memory(tmp_path, monkeypatch):
+    """A file of a megabyte stood for gigabytes, 256 rows of which were read at once."""
+    monkeypatch.setattr(formats, "BOMB_BYTES", 1 << 24)
+    large = os.urandom(1 << 20).hex()  # 2 MiB
+    values = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 2000, pyarrow.int32()), pyarrow.array([large]))
+    path = tmp_path / "t.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": values}), path, store_schema=False)
+    assert path.stat().st_size < 4 << 20
+    pool = pyarrow.default_memory_pool()
+    before, most = pool.bytes_allocated(), 0
+    pieces = read_pieces(path)
+    for _ in range(100):
+        assert next(pieces).text == large
+        most = max(most, pool.bytes_allocated() - before)
+    assert most < 100 << 20
+
+
+def test_a_row_group_that_is_implausibly_large_is_rejected(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "BOMB_BYTES", 1 << 20)
+    monkeypatch.setattr(formats, "BOMB_RATIO", 10)
+    path = write(tmp_path / "t.parquet", columns(["a" * (1 << 21)]))
+    assert "expands to more than 10 times its size" in error_of(read, path)

@@ -2,8 +2,8 @@
 
 Data is written beside the target and continued with a `Range` request after a stall, a broken connection or a kill, as
 long as the server confirms that it is still the same file. Length and SHA-256 are checked before the file is renamed
-into place. `GPT_TUI_MIRROR`, a URL or a folder that holds files as `host/path`, replaces every server on machines
-without a network.
+into place. No redirect leaves https, and a file of unknown size may have a gibibyte. `GPT_TUI_MIRROR`, a URL or a
+folder that holds files as `host/path`, replaces every server on machines without a network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
@@ -33,6 +33,7 @@ ATTEMPTS = 5  # in a row without any progress
 BACKOFF_SECONDS = 0.5
 CHUNK_BYTES = 1 << 16
 MIN_FREE_BYTES = 1 << 26  # left on the disk after a download
+MAX_UNSIZED_BYTES = 1 << 30  # of a file whose size neither the catalogue nor the server tells
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -87,12 +88,33 @@ def remote_size(remote: RemoteFile) -> int:
     import requests
 
     try:
-        response = requests.head(
-            mirror_url(remote.url), allow_redirects=True, timeout=CONNECT_SECONDS, headers=_HEADERS
-        )
-    except requests.RequestException:
+        with encrypted_session() as session:
+            response = session.head(
+                mirror_url(remote.url), allow_redirects=True, timeout=CONNECT_SECONDS, headers=_HEADERS
+            )
+    except (requests.RequestException, CorpusError):
         return 0  # the download itself will report the error
-    return int(response.headers.get("Content-Length") or 0) if response.ok else 0
+    length = response.headers.get("Content-Length", "")
+    return int(length) if response.ok and length.isdigit() else 0
+
+
+def encrypted_session() -> requests.Session:
+    """Return a session in which an https URL is never redirected to an unencrypted one, on no hop.
+
+    Such a redirect raises CorpusError.
+    """
+    import requests
+
+    class EncryptedSession(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> str | None:
+            target = super().get_redirect_target(resp)
+            if target is not None and resp.url.startswith("https:"):
+                url = urljoin(resp.url, target)
+                if not url.startswith("https:"):
+                    raise CorpusError("redirects to an unencrypted URL", where=resp.url)
+            return target
+
+    return EncryptedSession()
 
 
 def mirror_url(url: str) -> str:
@@ -149,8 +171,6 @@ _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "gpt-tui"}
 
 def _request(remote: RemoteFile, url: str, partial: Path, progress: Progress) -> _PartialInfo:
     """Request the missing part of the file. Raises _Retry if the connection breaks."""
-    import requests
-
     info, offset = _resumable_part(remote, url, partial)
     headers = dict(_HEADERS)
     if offset:
@@ -158,7 +178,11 @@ def _request(remote: RemoteFile, url: str, partial: Path, progress: Progress) ->
         if info.validator:
             headers["If-Range"] = info.validator
     timeout = CONNECT_SECONDS, STALL_SECONDS
-    with _translate_errors(url), requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+    with (
+        _translate_errors(url),
+        encrypted_session() as session,
+        session.get(url, headers=headers, stream=True, timeout=timeout) as response,
+    ):
         _check_response(response, url)
         if response.status_code == 416:
             if response.headers.get("Content-Range", "") == f"bytes */{offset}":
@@ -179,10 +203,15 @@ def _request(remote: RemoteFile, url: str, partial: Path, progress: Progress) ->
         _require_space(partial, info.size_bytes - offset)
         _info_path(partial).write_bytes(msgspec.json.encode(info))
         total = info.size_bytes or remote.size_bytes
+        limit = total or MAX_UNSIZED_BYTES
         with partial.open("ab" if continued else "wb") as file:
             while data := response.raw.read1(CHUNK_BYTES):
                 file.write(data)
                 offset += len(data)
+                if offset > limit:
+                    _discard(partial)
+                    told = f"{total:,} expected" if total else "and the server does not tell its size"
+                    raise CorpusError(f"more than {limit:,} bytes, {told}; the download was deleted", where=url)
                 progress(f"fetching {remote.name}", min(1.0, offset / total) if total else None)
     if total and offset < total:
         raise _Retry(f"the connection ended after {offset:,} of {total:,} bytes")
@@ -207,8 +236,6 @@ def _check_response(response: requests.Response, url: str) -> None:
     """Raise CorpusError for a permanent error, _Retry for a temporary one."""
     status = response.status_code
     if status in (200, 206, 416):
-        if url.startswith("https:") and not response.url.startswith("https:"):
-            raise CorpusError("redirects to an unencrypted URL", where=url)
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise CorpusError("the server compressed the file although it was asked not to", where=url)
         if status != 416 and response.headers.get("Content-Type", "").startswith("text/html"):
@@ -279,10 +306,14 @@ def _verify(remote: RemoteFile, info: _PartialInfo, partial: Path) -> str:
     elif not size:
         problem = "empty file"
     if problem:
-        partial.unlink()
-        _info_path(partial).unlink(missing_ok=True)
+        _discard(partial)
         raise CorpusError(f"{problem}; the download was deleted", where=remote.url, do="Try again, or another source")
     return digest
+
+
+def _discard(partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    _info_path(partial).unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

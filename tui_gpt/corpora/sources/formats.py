@@ -32,6 +32,7 @@ HEAD_BYTES = 1 << 16
 MAX_RECORD_BYTES = 1 << 26
 COMPRESSED_READ_BYTES = 1 << 10  # zstd expands 4 bytes to 128 KiB at worst, so a read yields at most 32 MiB
 BOMB_BYTES, BOMB_RATIO = 1 << 28, 250  # English compresses 4:1, one page repeated a thousand times 200:1
+PARQUET_ROWS = 256  # read at once
 COLUMNS = ("text", "content", "document", "story", "body")
 HEADING = re.compile(r"\s*= [^=].* =\s*")  # starts an article in WikiText, whose rows are lines
 
@@ -399,13 +400,32 @@ def _parquet(path: Path, layout: Layout) -> Iterator[Piece]:
         with path.open("rb") as opened:
             file = parquet.ParquetFile(opened)
             column = _text_column(file, path, layout)
+            rows_at_once = _rows_at_once(file, column, path)
             row = 0
-            for batch in file.iter_batches(batch_size=256, columns=[column], use_threads=False):
-                for text in batch.column(0).to_pylist():
+            for batch in file.iter_batches(batch_size=rows_at_once, columns=[column], use_threads=False):
+                for value in batch.column(0):
                     row += 1
-                    yield Piece(text or "", True, f"{path}:{row}")
+                    text = value.as_py() or ""
+                    if len(text) > MAX_RECORD_BYTES:
+                        raise CorpusError(f"text longer than {MAX_RECORD_BYTES >> 20} MiB", where=f"{path}:{row}")
+                    yield Piece(text, True, f"{path}:{row}")
     except arrow.ArrowException as error:
         raise CorpusError(f"invalid Parquet file: {str(error).splitlines()[0]}", where=str(path)) from None
+
+
+def _rows_at_once(file: pyarrow.parquet.ParquetFile, column: str, path: Path) -> int:
+    """Return how many rows to read at once: so few that they fit into memory if each is as large as its row group says.
+
+    A dictionary holds a text once for many rows. Raises CorpusError for a row group that is implausibly large for the
+    file.
+    """
+    metadata, largest = file.metadata, 1
+    for group in range(metadata.num_row_groups):
+        chunks = (metadata.row_group(group).column(index) for index in range(metadata.num_columns))
+        largest = max([largest, *(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == column)])
+    if largest > max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size):
+        raise CorpusError(f"expands to more than {BOMB_RATIO} times its size: {largest:,} bytes", where=str(path))
+    return max(1, min(PARQUET_ROWS, BOMB_BYTES // largest))
 
 
 def _text_column(file: pyarrow.parquet.ParquetFile, path: Path, layout: Layout) -> str:

@@ -7,6 +7,8 @@ It is trained on at most half a gigabyte, sampled evenly: more text changes litt
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import tokenizers
 
 BPE_CHARACTERS = 1 << 29
+MAX_VOCABULARY_BYTES = 1 << 26  # OpenAI's largest has 4 MB
 LONGEST_WORD = 1000  # characters; a longer one is trained on in parts, because the time grows with its square
 FETCH_SECONDS = (10.0, 30.0)  # timeouts to connect and between two reads
 
@@ -140,12 +143,17 @@ def _convert_tiktoken(name: str) -> Tokenizer:
 
 
 def _fetch(blobpath: str) -> bytes:
-    """Download a URL with a timeout. Raises OSError."""
-    import requests
+    """Download a URL with a timeout, encrypted on every hop. Raises OSError. tiktoken verifies its digest."""
+    from tui_gpt.corpora.sources.download import encrypted_session
 
-    response = requests.get(blobpath, timeout=FETCH_SECONDS)
-    response.raise_for_status()
-    return response.content
+    with encrypted_session() as session, session.get(blobpath, timeout=FETCH_SECONDS, stream=True) as response:
+        response.raise_for_status()
+        data = bytearray()
+        for part in response.iter_content(1 << 16):
+            data += part
+            if len(data) > MAX_VOCABULARY_BYTES:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return bytes(data)
 
 
 def from_vocabulary(vocab: Path, merges: Path) -> Tokenizer:
