@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tui_gpt.corpora import find_corpus, list_corpora
+from tui_gpt.corpora import find_corpus, list_corpora, provenance
 from tui_gpt.corpora.sources import fetching
 from tui_gpt.corpora.sources.catalogue import CATALOGUE, PATTERNS, catalogue_entry
 from tui_gpt.corpora.sources.fetching import fetch, plan_fetch
@@ -147,18 +147,56 @@ class FakeDatasets(types.ModuleType):
         super().__init__("datasets")
         self.rows = rows
 
-    def load_dataset(self, repository: str, config: str | None, split: str, streaming: bool) -> list[dict]:
-        self.asked = repository, config, split, streaming
+    def load_dataset(self, repository: str, config: str | None, **options: object) -> list[dict]:
+        self.asked, self.options = (repository, config), options
         if repository == "no/such":
             raise ConnectionError("Couldn't reach 'no/such' on the Hub\nmore")
         return self.rows
 
 
-def test_hub_dataset_is_streamed_up_to_the_requested_size(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """Stands in for huggingface_hub: every dataset is at one commit, with an open licence."""
+
+    class HfApi:
+        def dataset_info(self, repository: str, timeout: float) -> types.SimpleNamespace:
+            return types.SimpleNamespace(sha=f"{7:040}", card_data=types.SimpleNamespace(license=["cc0-1.0", "mit"]))
+
+    module = types.ModuleType("huggingface_hub")
+    module.HfApi = HfApi
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    return module
+
+
+def test_a_hub_dataset_is_pinned_to_a_commit_and_runs_no_code(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, hub: types.ModuleType
+) -> None:
+    datasets = FakeDatasets([{"text": "some text " * 100}] * 3)
+    monkeypatch.setitem(sys.modules, "datasets", datasets)
+    plan = plan_fetch("hf:owner/name")
+    assert plan.revision == f"{7:040}" and plan.licence == "cc0-1.0, mit"
+    fetch(plan, corpus, nothing)
+    expected = {"split": "train", "streaming": True, "revision": plan.revision, "trust_remote_code": False}
+    assert datasets.options == expected
+    (origin,) = provenance("hf:owner/name", corpus)
+    assert origin.licence == "cc0-1.0, mit" and origin.source.endswith(f"/owner/name/tree/{plan.revision}")
+
+
+def test_a_hub_that_cannot_be_reached_is_an_error_in_one_line(hub: types.ModuleType) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("404 Client Error.\nRepository not found")
+
+    hub.HfApi.dataset_info = refuse
+    assert "cannot read from the hub: 404 Client Error." in error_of(plan_fetch, "hf:owner/name")
+
+
+def test_hub_dataset_is_streamed_up_to_the_requested_size(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, hub: types.ModuleType
+) -> None:
     datasets = FakeDatasets([{"id": n, "content": f"text {n} " * 100} for n in range(1000)] + [{"content": None}])
     monkeypatch.setitem(sys.modules, "datasets", datasets)
     fetch(plan_fetch("hf:owner/name:some-config", 0.01), corpus, nothing)
-    assert datasets.asked == ("owner/name", "some-config", "train", True)
+    assert datasets.asked == ("owner/name", "some-config")
     source = find_corpus("hf:owner/name:some-config", corpus)
     assert 10 < source.count() < 20 and next(iter(source.documents())).startswith("text 0 ")
     fetch(plan_fetch("hf:owner/name::content"), corpus, nothing)
@@ -169,10 +207,12 @@ def test_hub_dataset_is_streamed_up_to_the_requested_size(corpus: Path, monkeypa
 
 
 def test_missing_datasets_library_is_reported_with_install_command(
-    corpus: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, hub: types.ModuleType
 ) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     assert "pip install 'gpt-tui[hub]'" in error_of(fetch, plan_fetch("hf:owner/name"), corpus, nothing)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert "pip install 'gpt-tui[hub]'" in error_of(plan_fetch, "hf:owner/name")
 
 
 def test_missing_pyarrow_is_reported_before_fetching_parquet(monkeypatch: pytest.MonkeyPatch) -> None:

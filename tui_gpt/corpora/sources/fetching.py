@@ -2,7 +2,7 @@
 
 A killed fetch leaves a folder called `.partial`, whose files the next fetch continues. Concurrent fetches of one corpus
 wait for each other. Hub datasets that are not in the catalogue are streamed by the `datasets` library, an optional
-dependency.
+dependency, from the commit that the plan names, and without running any code of theirs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -34,10 +35,11 @@ from tui_gpt.corpora.sources.source import Progress
 from tui_gpt.errors import CorpusError, reason
 
 STREAMED = "documents.jsonl"
+HUB_SECONDS = 30.0
 
 
 class FetchPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a fetch would download. size_bytes: 0 if unknown."""
+    """What a fetch would download. size_bytes: 0 if unknown. revision: the commit of a dataset on the hub."""
 
     name: str
     description: str
@@ -46,6 +48,12 @@ class FetchPlan(msgspec.Struct, frozen=True, kw_only=True):
     remotes: tuple[RemoteFile, ...]
     size_bytes: int
     megabytes: float | None = None
+    revision: str = ""
+
+
+class _HubFacts(msgspec.Struct, frozen=True):
+    revision: str
+    licence: str
 
 
 def plan_fetch(name: str, megabytes: float | None = None) -> FetchPlan:
@@ -73,11 +81,14 @@ def plan_fetch(name: str, megabytes: float | None = None) -> FetchPlan:
         sizes.append(remote_size(remote))
         if megabytes is not None and not sizes[-1]:
             raise CorpusError("the server does not report the size", where=remote.url, do="Fetch without --megabytes")
+    dataset = parse_hub_name(name)
+    facts = _hub_facts(dataset) if dataset else None
     return FetchPlan(
         name=name,
         description=entry.description,
-        licence=entry.licence,
-        source=entry.source,
+        licence=facts.licence if facts and facts.licence else entry.licence,
+        source=f"{entry.source}/tree/{facts.revision}" if facts else entry.source,
+        revision=facts.revision if facts else "",
         remotes=entry.remotes[: len(sizes)],
         size_bytes=sum(sizes) if sizes and all(sizes) else 0,
         megabytes=megabytes,
@@ -130,7 +141,7 @@ def _fetch(plan: FetchPlan, folder: Path, progress: Progress) -> None:
         sha256[remote.name] = download(remote, target, progress)
     dataset = parse_hub_name(plan.name)
     if dataset is not None:
-        documents = _stream(dataset, partial / STREAMED, plan.megabytes, progress)
+        documents = _stream(dataset, plan.revision, partial / STREAMED, plan.megabytes, progress)
     names = [remote.name for remote in plan.remotes] or [STREAMED]
     write_manifest(partial, _manifest(plan, entry, partial, names, sha256, documents))
     for path in partial.iterdir():  # files of an interrupted fetch that asked for more
@@ -162,13 +173,13 @@ def _manifest(
     )
 
 
-def _stream(dataset: HubDataset, path: Path, megabytes: float | None, progress: Progress) -> int:
+def _stream(dataset: HubDataset, revision: str, path: Path, megabytes: float | None, progress: Progress) -> int:
     """Write the training texts of `dataset` to `path`, up to `megabytes`, and return the number of documents."""
     encode = msgspec.json.Encoder().encode
     documents = written = 0
     limit = megabytes * 1e6 if megabytes is not None else None
     with path.open("wb") as file:
-        for text in _texts(dataset):
+        for text in _texts(dataset, revision):
             file.write(encode({"text": text}) + b"\n")
             documents += 1
             written += len(text.encode())
@@ -183,29 +194,54 @@ def _stream(dataset: HubDataset, path: Path, megabytes: float | None, progress: 
     return documents
 
 
-def _texts(dataset: HubDataset) -> Iterator[str]:
+def _hub_facts(dataset: HubDataset) -> _HubFacts:
+    """Return the newest commit of a dataset and the licence that its card names. Raises CorpusError."""
+    with _translate_hub_errors(dataset):
+        from huggingface_hub import HfApi
+
+        info = HfApi().dataset_info(dataset.repository, timeout=HUB_SECONDS)
+        licence: str | list[str] = getattr(info.card_data, "license", None) or ""
+        return _HubFacts(info.sha or "main", ", ".join(licence) if isinstance(licence, list) else str(licence))
+
+
+@contextmanager
+def _translate_hub_errors(dataset: HubDataset) -> Iterator[None]:
+    """Raise CorpusError for the exceptions of the hub's libraries and their file systems, which have many types."""
     try:
-        from datasets import load_dataset
+        yield
+    except CorpusError:
+        raise
     except ImportError:
         raise CorpusError(
             "hub datasets need the datasets library, which is not installed",
             where=f"hf:{dataset.repository}",
             do="Install it: pip install 'gpt-tui[hub]'",
         ) from None
-    column = dataset.column
-    try:
-        for row in load_dataset(dataset.repository, dataset.config or None, split="train", streaming=True):
-            column = column or text_column(row, dataset.repository)
-            if column not in row:
-                raise CorpusError(f"no column {column!r}", where=dataset.repository, do=f"Columns: {', '.join(row)}")
-            if row[column]:
-                yield str(row[column])
-    except CorpusError:
-        raise
-    except Exception as error:  # the library and its file systems raise many types
+    except Exception as error:
         message = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CorpusError(
             f"cannot read from the hub: {message}",
             where=f"hf:{dataset.repository}",
             do="Write hf:OWNER/NAME[:CONFIG][:COLUMN]; hf:OWNER/NAME::COLUMN leaves the config out",
         ) from error
+
+
+def _texts(dataset: HubDataset, revision: str) -> Iterator[str]:
+    column = dataset.column
+    with _translate_hub_errors(dataset):
+        from datasets import load_dataset
+
+        rows = load_dataset(
+            dataset.repository,
+            dataset.config or None,
+            split="train",
+            streaming=True,
+            revision=revision,
+            trust_remote_code=False,
+        )
+        for row in rows:
+            column = column or text_column(row, dataset.repository)
+            if column not in row:
+                raise CorpusError(f"no column {column!r}", where=dataset.repository, do=f"Columns: {', '.join(row)}")
+            if row[column]:
+                yield str(row[column])
