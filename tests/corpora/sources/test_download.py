@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import urllib3
 
 from tui_gpt.corpora.sources import download as module
 from tui_gpt.corpora.sources.catalogue import RemoteFile
@@ -359,3 +360,22 @@ def test_mirror_replaces_every_server(server: Server, tmp_path: Path, monkeypatc
         download(remote, tmp_path / "three.txt", lambda *_: None)
     with pytest.raises(CorpusError, match="not found on the mirror"):
         download(RemoteFile("https://example.org/b", "b"), tmp_path / "b", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("9999", 60.0), ("soon", 0.0), ("", 0.0), ("Wed, 21 Oct 2099 07:28:00 GMT", 60.0)],
+)
+def test_the_wait_that_a_server_asks_for_is_bounded(header: str, seconds: float) -> None:
+    response = requests.Response()
+    response.raw = urllib3.HTTPResponse(headers={"Retry-After": header} if header else {})
+    assert module._requested_wait(response) == seconds
+
+
+def test_a_busy_server_is_asked_again_for_the_size(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BACKOFF_SECONDS", 0.0)
+    server.answers = [lambda it: it.head(503, 0), lambda it: it.head(200, 123)]
+    assert remote_size(RemoteFile(server.url, "text.txt", 0, "")) == 123
+    server.asked.clear()
+    server.answers = [lambda it: it.head(503, 0)]
+    assert remote_size(RemoteFile(server.url, "text.txt", 0, "")) == 0 and len(server.asked) == 3

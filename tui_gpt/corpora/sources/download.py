@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS, STALL_SECONDS = 15.0, 30.0
 ATTEMPTS = 5  # in a row without any progress
 BACKOFF_SECONDS = 0.5
+BUSY = (408, 425, 429, 500, 502, 503, 504)
 CHUNK_BYTES = 1 << 16
 MIN_FREE_BYTES = 1 << 26  # left on the disk after a download
 MAX_UNSIZED_BYTES = 1 << 30  # of a file whose size neither the catalogue nor the server tells
@@ -88,7 +89,7 @@ def remote_size(remote: RemoteFile) -> int:
     import requests
 
     try:
-        with encrypted_session() as session:
+        with encrypted_session(retries=2) as session:
             response = session.head(
                 mirror_url(remote.url), allow_redirects=True, timeout=CONNECT_SECONDS, headers=_HEADERS
             )
@@ -98,12 +99,14 @@ def remote_size(remote: RemoteFile) -> int:
     return int(length) if response.ok and length.isdigit() else 0
 
 
-def encrypted_session() -> requests.Session:
+def encrypted_session(retries: int = 0) -> requests.Session:
     """Return a session in which an https URL is never redirected to an unencrypted one, on no hop.
 
-    Such a redirect raises CorpusError.
+    Such a redirect raises CorpusError. retries: of a request that a busy server refused.
     """
     import requests
+    import urllib3
+    from requests.adapters import HTTPAdapter
 
     class EncryptedSession(requests.Session):
         def get_redirect_target(self, resp: requests.Response) -> str | None:
@@ -114,7 +117,19 @@ def encrypted_session() -> requests.Session:
                     raise CorpusError("redirects to an unencrypted URL", where=resp.url)
             return target
 
-    return EncryptedSession()
+    session = EncryptedSession()
+    if retries:
+        busy = urllib3.Retry(
+            total=retries,
+            connect=0,
+            read=False,
+            status_forcelist=BUSY,
+            backoff_factor=BACKOFF_SECONDS,
+            raise_on_status=False,
+        )
+        session.mount("http://", HTTPAdapter(max_retries=busy))
+        session.mount("https://", HTTPAdapter(max_retries=busy))
+    return session
 
 
 def mirror_url(url: str) -> str:
@@ -241,13 +256,21 @@ def _check_response(response: requests.Response, url: str) -> None:
         if status != 416 and response.headers.get("Content-Type", "").startswith("text/html"):
             raise CorpusError("got a web page instead of the file; a login or a proxy may be in the way", where=url)
         return
-    if status in (408, 425, 429) or status >= 500:
-        wait = response.headers.get("Retry-After", "")
-        after = min(60.0, float(wait)) if wait.isdigit() else 0.0
-        raise _Retry(f"the server answered {status} ({response.reason})", after)
+    if status in BUSY or status >= 500:
+        raise _Retry(f"the server answered {status} ({response.reason})", _requested_wait(response))
     messages = {401: "login required", 403: "access denied", 404: "not found", 410: "no longer available"}
     message = messages.get(status, "download failed")
     raise CorpusError(f"{message} ({status} {response.reason})", where=url, do=_NETWORK_HINT)
+
+
+def _requested_wait(response: requests.Response) -> float:
+    """Return how many seconds the server asks to wait, at most a minute; 0 if it asks for nothing that can be read."""
+    import urllib3
+
+    try:
+        return min(60.0, urllib3.Retry().get_retry_after(response.raw) or 0.0)
+    except urllib3.exceptions.InvalidHeader:
+        return 0.0
 
 
 def _response_info(response: requests.Response, url: str, offset: int) -> _PartialInfo:

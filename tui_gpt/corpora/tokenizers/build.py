@@ -146,7 +146,10 @@ def _fetch(blobpath: str) -> bytes:
     """Download a URL with a timeout, encrypted on every hop. Raises OSError. tiktoken verifies its digest."""
     from tui_gpt.corpora.sources.download import encrypted_session
 
-    with encrypted_session() as session, session.get(blobpath, timeout=FETCH_SECONDS, stream=True) as response:
+    with (
+        encrypted_session(retries=2) as session,
+        session.get(blobpath, timeout=FETCH_SECONDS, stream=True) as response,
+    ):
         response.raise_for_status()
         data = bytearray()
         for part in response.iter_content(1 << 16):
