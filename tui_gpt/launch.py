@@ -21,6 +21,7 @@ from tui_gpt.config import PartialConfig, build, check_resumable, flatten_keys, 
 from tui_gpt.corpora import check_corpus, check_tokenizer
 from tui_gpt.corpora.sources.mixtures import parse_mixture
 from tui_gpt.errors import CheckpointError, ConfigError, RunError, reason
+from tui_gpt.files import read_file
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.supervisor import StartRequest
@@ -163,16 +164,26 @@ def _apply_source_checkpoint(asked: PartialConfig, flat: dict[str, Any], key: st
             )
         set_key(asked, f"model.{name}", value)
     tokenizer = str(checkpoint / manifest.TOKENIZER)
-    if flat.get("data.tokenizer", tokenizer) != tokenizer:
+    if not Path(tokenizer).is_file():
+        raise CheckpointError(f"has no {manifest.TOKENIZER}", where=str(checkpoint))
+    if not _is_copy(flat.get("data.tokenizer", tokenizer), tokenizer):
         raise ConfigError(
             "data.tokenizer cannot be set for a run that starts from a checkpoint",
             where=str(checkpoint),
             do="Remove it: the run uses the tokenizer of the checkpoint",
         )
-    if not Path(tokenizer).is_file():
-        raise CheckpointError(f"has no {manifest.TOKENIZER}", where=str(checkpoint))
     set_key(asked, "data.tokenizer", tokenizer)
     set_key(asked, key, str(checkpoint))
+
+
+def _is_copy(spec: str, tokenizer: str) -> bool:
+    """Whether `spec` names the file `tokenizer`, or a copy of it, as in the config of a run that began from it."""
+    if spec == tokenizer:
+        return True
+    try:
+        return spec.endswith(".json") and read_file(Path(spec)) == read_file(Path(tokenizer))
+    except OSError:
+        return False
 
 
 def _slug(corpus: str) -> str:

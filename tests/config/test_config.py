@@ -22,6 +22,7 @@ from tui_gpt.config import (
     read_toml,
     to_dict,
     to_toml,
+    with_relative_paths,
 )
 from tui_gpt.config.estimates import describe_final_eval, eval_tokens
 from tui_gpt.errors import ConfigError
@@ -180,3 +181,26 @@ def test_the_last_evaluation_has_a_bound_that_is_said_beforehand() -> None:
         config, val, trained
     )
     assert "at most 5,000 (all) validation tokens" in describe_final_eval(config, 5_000, trained)
+
+
+def test_a_config_names_what_lies_beside_it_wherever_both_are(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    (before / "source").mkdir(parents=True)
+    (before / "tokenizer.json").write_text("{}")
+    asked = {"data": {"tokenizer": str(before / "tokenizer.json")}, "training": {"init_from": str(before / "source")}}
+    written = with_relative_paths(asked, before)
+    assert written == {"data": {"tokenizer": "tokenizer.json"}, "training": {"init_from": "source"}}
+    (before / "config.toml").write_text(to_toml(written))
+    assert read_toml(before / "config.toml") == asked
+    before.rename(after)
+    moved = read_toml(after / "config.toml")
+    assert moved == {
+        "data": {"tokenizer": str(after / "tokenizer.json")},
+        "training": {"init_from": str(after / "source")},
+    }
+    (after / "gpt2").mkdir()
+    (after / "other.toml").write_text('[data]\ntokenizer = "gpt2"\n[training]\ninit_from = ""\nfork_from = "absent"\n')
+    assert read_toml(after / "other.toml") == {
+        "data": {"tokenizer": "gpt2"},
+        "training": {"init_from": "", "fork_from": "absent"},
+    }

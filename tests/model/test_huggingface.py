@@ -233,8 +233,10 @@ def test_an_imported_model_is_a_run_at_step_0(foreign: Path, tmp_path: Path) -> 
     assert [each.id for each in list_runs(tmp_path / "runs")] == [run.id]
     loaded = load_model(manifest.locate(run.path))
     assert loaded.manifest.parameters == replies.answer().parameters == loaded.model.num_parameters()
-    assert run.read_config() == loaded.config and loaded.config.model.context_length == 24
-    assert Path(loaded.config.training.init_from) == loaded.path
+    config = run.read_config()
+    assert config.model == loaded.config.model and loaded.config.model.context_length == 24
+    assert Path(config.training.init_from) == loaded.path and Path(config.data.tokenizer) == run.tokenizer
+    assert str(tmp_path) not in run.config.read_text()
     assert not loaded.model.training and all(p.dtype == torch.float32 for p in loaded.model.parameters())
 
 

@@ -16,7 +16,8 @@ import pytest
 from tests.live import SMALL, at_step, ended, losses, resume, start, until
 from tui_gpt import launch
 from tui_gpt.checkpoints import manifest
-from tui_gpt.run.folder import RunFolder, list_runs
+from tui_gpt.checkpoints.state import load_model
+from tui_gpt.run.folder import RunFolder, delete, list_runs
 
 STEPS = 120
 TRIALS = int(os.environ.get("GPT_TUI_KILL_TRIALS", "3"))
@@ -257,3 +258,25 @@ def _stop(folder: RunFolder) -> None:
 
     command_files.send(folder, Command(name="stop"))
     assert ended(folder).state == "stopped"
+
+
+def test_a_branch_needs_neither_its_parent_nor_its_place(tmp_path: Path) -> None:
+    trunk = start(tmp_path / "before", "training.duration=10", "sampling.every=0")
+    assert ended(trunk).state == "finished"
+    request = launch.cooldown_request(manifest.step_folder(trunk.checkpoints, 5), 8, {"checkpoints": {"every": 0}})
+    branch = launch.start(trunk.path.parent, trunk.path.parent.parent / "corpus", request, name="branch")
+    status = ended(branch)
+    assert status.state == "finished"
+    whole = losses(branch)
+    shutil.rmtree(manifest.newest(branch.checkpoints, ["full"]).path)  # as killed before it saved
+    assert manifest.newest(branch.checkpoints, ["full"]).step == 5
+    (tmp_path / "before").rename(tmp_path / "after")
+    branch = RunFolder(tmp_path / "after" / "runs" / branch.id)
+    delete(RunFolder(tmp_path / "after" / "runs" / trunk.id))
+    assert str(tmp_path) not in branch.config.read_text().replace(str(tmp_path / "before" / "runs" / trunk.id), "")
+    branch.status.unlink()
+    resume(branch)
+    assert ended(branch).state == "finished"
+    assert losses(branch) == whole
+    loaded = load_model(manifest.locate(branch.path))
+    assert loaded.tokenizer.decode(loaded.tokenizer.encode("Lily")) == "Lily"

@@ -20,7 +20,7 @@ from tui_gpt import hardware
 from tui_gpt.checkpoints import manifest
 from tui_gpt.checkpoints.model_card import model_card
 from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, load_model, write_checkpoint
-from tui_gpt.config import Config, to_dict, to_toml
+from tui_gpt.config import Config, to_dict
 from tui_gpt.corpora import Tokenizer, load_tokenizer, make_tokenizer
 from tui_gpt.corpora.tokenizers.build import from_vocabulary
 from tui_gpt.errors import CheckpointError, reason
@@ -67,7 +67,8 @@ def _import(source: Path, runs: Path, name: str, report: Report) -> ConversionRe
         status = msgspec.structs.replace(status, boot_id=hardware.boot_id(), supervisor_pid=os.getpid())
         _write_status(folder, status)
         checkpoint = manifest.step_folder(folder.checkpoints, 0)
-        config = _with_checkpoint(config, checkpoint)
+        config = _with_checkpoint(config, folder, checkpoint)
+        write_atomically(folder.tokenizer, tokenizer.to_json())
         snapshot = Snapshot(
             kind="light",
             config=config,
@@ -81,7 +82,7 @@ def _import(source: Path, runs: Path, name: str, report: Report) -> ConversionRe
         )
         report("writing the checkpoint")
         write_checkpoint(snapshot, folder.checkpoints, lambda: None)
-        write_atomically(folder.config, to_toml(to_dict(config)).encode())
+        folder.write_config(to_dict(config))
         info = RunInfo(created=time.time(), parent=str(source), parameters=parameters)
         write_atomically(folder.info, msgspec.json.format(msgspec.json.encode(info)))
         _finish_import(folder, f"imported from {source}", status)
@@ -96,9 +97,9 @@ def _import(source: Path, runs: Path, name: str, report: Report) -> ConversionRe
     )
 
 
-def _with_checkpoint(config: Config, checkpoint: Path) -> Config:
-    """Return `config` with `checkpoint` as the start, and its tokenizer, for when the run is resumed or reused."""
-    data = msgspec.structs.replace(config.data, tokenizer=str(checkpoint / manifest.TOKENIZER))
+def _with_checkpoint(config: Config, folder: RunFolder, checkpoint: Path) -> Config:
+    """Return `config` with `checkpoint` as the start, and the run's tokenizer, for when it is resumed or reused."""
+    data = msgspec.structs.replace(config.data, tokenizer=str(folder.tokenizer))
     training = msgspec.structs.replace(config.training, init_from=str(checkpoint))
     return msgspec.structs.replace(config, data=data, training=training)
 

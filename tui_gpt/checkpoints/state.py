@@ -30,7 +30,7 @@ from tui_gpt.checkpoints.manifest import (
     Kind,
     Manifest,
 )
-from tui_gpt.config import Config, build, read_toml, to_dict, to_toml
+from tui_gpt.config import Config, build, read_toml, set_key, to_dict, to_toml
 from tui_gpt.corpora import Tokenizer, load_tokenizer
 from tui_gpt.errors import CheckpointError
 from tui_gpt.files import sync
@@ -131,7 +131,10 @@ def write_checkpoint(snapshot: Snapshot, checkpoints: Path, before_publish: Call
             partial / "reserved", sum(tensor.nbytes for tensor in tensors) + len(snapshot.tokenizer_json) + (1 << 16)
         )
         _save_tensors(snapshot.model, partial / MODEL)
-        (partial / CONFIG).write_text(to_toml(to_dict(snapshot.config)), "utf-8")
+        config = to_dict(snapshot.config)
+        if snapshot.config.data.tokenizer.endswith(".json"):
+            set_key(config, "data.tokenizer", TOKENIZER)  # the one beside it
+        (partial / CONFIG).write_text(to_toml(config), "utf-8")
         (partial / TOKENIZER).write_bytes(snapshot.tokenizer_json)
         if snapshot.kind == "full":
             _save_tensors(snapshot.optimizer, partial / OPTIMIZER)

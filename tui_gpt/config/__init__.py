@@ -25,6 +25,7 @@ from tui_gpt.config.toml_files import (
     set_key,
     to_dict,
     to_toml,
+    with_relative_paths,
 )
 
 __all__ = [
@@ -53,4 +54,5 @@ __all__ = [
     "set_key",
     "to_dict",
     "to_toml",
+    "with_relative_paths",
 ]

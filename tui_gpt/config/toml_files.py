@@ -8,6 +8,7 @@ every key.
 from __future__ import annotations
 
 import copy
+import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,17 +25,44 @@ from tui_gpt.files import read_file
 
 PartialConfig = dict[str, Any]
 
+PATH_KEYS = ("data.tokenizer", "training.init_from", "training.fork_from")
+
 
 def read_toml(path: Path) -> PartialConfig:
-    """Return the tables of a config file. Raises ConfigError, with the line for a syntax error."""
+    """Return the tables of a config file. Raises ConfigError, with the line for a syntax error.
+
+    A path in it that leads somewhere from the file's folder is returned as an absolute one, so that a folder can be
+    moved with its config.
+    """
     try:
-        return tomllib.loads(read_file(path).decode("utf-8"))
+        return _with_absolute_paths(tomllib.loads(read_file(path).decode("utf-8")), path.absolute().parent)
     except OSError as error:
         raise ConfigError(f"cannot be read: {reason(error)}", where=str(path)) from None
     except UnicodeDecodeError:
         raise ConfigError("not UTF-8 text", where=str(path), do="Save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"invalid TOML: {error}", where=str(path)) from None
+
+
+def _with_absolute_paths(partial: PartialConfig, folder: Path) -> PartialConfig:
+    for key in PATH_KEYS:
+        value = flatten_keys(partial).get(key)
+        if isinstance(value, str) and _is_path(key, value) and os.path.exists(folder / value):  # noqa: PTH110
+            set_key(partial, key, str(folder / value))
+    return partial
+
+
+def with_relative_paths(partial: PartialConfig, folder: Path) -> PartialConfig:
+    """Return a copy in which paths to what is in `folder` are relative to it, as for a config file kept there."""
+    partial = copy.deepcopy(partial)
+    for key, value in flatten_keys(partial).items():
+        if key in PATH_KEYS and _is_path(key, value) and Path(value).is_relative_to(folder):
+            set_key(partial, key, str(Path(value).relative_to(folder)))
+    return partial
+
+
+def _is_path(key: str, value: str) -> bool:
+    return value.endswith(".json") if key == "data.tokenizer" else bool(value)
 
 
 def load_config(name_or_path: str) -> PartialConfig:

@@ -20,7 +20,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tui_gpt.config import Config, PartialConfig, build, read_toml, to_toml
+from tui_gpt.config import (
+    Config,
+    PartialConfig,
+    build,
+    flatten_keys,
+    override,
+    read_toml,
+    set_key,
+    to_toml,
+    with_relative_paths,
+)
 from tui_gpt.errors import RunError, reason
 from tui_gpt.files import read_file, sync, write_atomically
 from tui_gpt.run.jsonl import read_jsonl
@@ -60,6 +70,7 @@ class RunFolder:
         self.commands = path / "commands"
         self.log = path / "trainer.log"
         self.lock = path / "run.lock"
+        self.tokenizer = path / "tokenizer.json"  # of a run whose tokenizer is a file
         self.note = path / "note.txt"
         self.tags = path / "tags.txt"
         self.checkpoints = path / "checkpoints"
@@ -79,6 +90,10 @@ class RunFolder:
     def read_config(self) -> Config:
         """Return the config of the run. Raise ConfigError if it is invalid."""
         return build(self.read_asked(), str(self.config))
+
+    def write_config(self, asked: PartialConfig, *, moved_from: Path | None = None) -> None:
+        """Write config.toml; what is in the run folder, or was when it had another place, is named relative to it."""
+        write_atomically(self.config, to_toml(with_relative_paths(asked, moved_from or self.path)).encode())
 
     def read_status(self) -> Status | None:
         """Return the status, or None before the supervisor has written it. Raise RunError if it cannot be read."""
@@ -249,6 +264,7 @@ def validate_name(name: str, what: str = "run name") -> str:
 def create(runs: Path, name: str, asked: PartialConfig, *, is_shared: bool = False) -> RunFolder:
     """Create the folder `<date>-<time>-<name>` under `runs` with its config.toml. Raise RunError if that fails.
 
+    A tokenizer that is a file is copied: it may belong to a checkpoint of another run, which can be deleted.
     is_shared: the members of the folder's group may send it commands, too.
     """
     validate_name(name)
@@ -265,7 +281,12 @@ def create(runs: Path, name: str, asked: PartialConfig, *, is_shared: bool = Fal
         folder.commands.mkdir()
         folder.commands.chmod(0o2770 if is_shared else 0o700)  # mkdir's mode is subject to the umask
         folder.checkpoints.mkdir()
-        write_atomically(folder.config, to_toml(asked).encode())
+        tokenizer = flatten_keys(asked).get("data.tokenizer", "")
+        if tokenizer.endswith(".json"):
+            write_atomically(folder.tokenizer, read_file(Path(tokenizer)))
+            asked = override(asked, [])  # a copy
+            set_key(asked, "data.tokenizer", str(folder.tokenizer))
+        folder.write_config(asked)
     except OSError as error:
         raise RunError(
             f"cannot create a run: {reason(error)}", where=str(runs), do="Choose another folder with --workspace"

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import msgspec
 
 from tui_gpt import hardware
-from tui_gpt.config import build, flatten_keys, set_key, to_toml
+from tui_gpt.config import build, flatten_keys, set_key
 from tui_gpt.errors import UserError
 from tui_gpt.files import write_atomically
 from tui_gpt.run import command_files
@@ -205,7 +205,7 @@ class Supervisor:
             for key, value in self.request.changes.items():
                 set_key(asked, key, value)
             build(asked, str(self.folder.config))
-            write_atomically(self.folder.config, to_toml(asked).encode())
+            self.folder.write_config(asked)
         device = str(flatten_keys(asked).get("training.device", "auto"))
         gpu, lock = hardware.take_gpu(device, hardware.visible_gpus(hardware.gpus()))
         if gpu is not None:

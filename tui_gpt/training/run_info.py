@@ -53,7 +53,7 @@ def describe_run(
         corpus=CorpusInfo(
             name=shards.name,
             digest=shards.digest,
-            tokenizer=shards.tokenizer,
+            tokenizer=Path(shards.tokenizer).name,  # of a file, which may have been prepared from elsewhere
             vocab_size=shards.vocab_size,
             documents=shards.documents,
             train_tokens=shards.train_tokens,

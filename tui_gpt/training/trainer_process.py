@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gpt.config import to_dict, to_toml
+from tui_gpt.config import to_dict
 from tui_gpt.errors import CannotResumeError, UserError
 from tui_gpt.files import write_atomically
 from tui_gpt.run.child_process import Channel
@@ -65,7 +65,7 @@ def _run(folder: RunFolder, request: StartRequest, control: TrainerControl) -> E
     try:
         trainer.dry_run()
         if info is None:
-            write_atomically(folder.config, to_toml(to_dict(trainer.state.config)).encode())
+            folder.write_config(to_dict(trainer.state.config))
             described = describe_run(folder, request, prepared, compute, trainer)
             write_atomically(folder.info, msgspec.json.format(msgspec.json.encode(described)))
             _report_loss_floor(prepared, control)

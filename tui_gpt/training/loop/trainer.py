@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 
 from tui_gpt.checkpoints import manifest
-from tui_gpt.config import to_dict, to_toml
+from tui_gpt.config import to_dict
 from tui_gpt.config.estimates import describe_final_eval
 from tui_gpt.files import write_atomically
 from tui_gpt.run.folder import RunFolder
@@ -110,6 +110,9 @@ class Trainer:
     def _begin(self) -> None:
         """Sample the untrained model, or do what the last start of the run left undone."""
         self.control.set_phase("running", "training")
+        training = self.state.config.training
+        if (training.init_from or training.fork_from) and self._newest_checkpoint() is None:
+            self.outputs.save("full", announce=False)  # the run it starts from may be deleted
         if self.state.config.sampling.every and self.state.progress.step == 0:
             self.outputs.sample_due(max_tokens=EARLY_SAMPLE_TOKENS)
         self._do_due()  # what a stop interrupted
@@ -267,7 +270,7 @@ class Trainer:
                 return Continue(f"rewound to step {state.progress.step:,}, continuing with {batches} batches")
             case Split(config=config, message=message):
                 state.split(config)
-                write_atomically(self.folder.config, to_toml(to_dict(config)).encode())
+                self.folder.write_config(to_dict(config))
                 self.control.notice("out_of_memory", message, level="warning")
                 return Continue(message)
             case Continue():
@@ -280,7 +283,9 @@ class Trainer:
         if failure is None:
             self.control.set_phase("stopping", "saving")
         if (moved := self.control.moved_to) is not None:
-            write_atomically(moved.config, to_toml(to_dict(self.state.config)).encode())
+            if self.state.config.data.tokenizer.endswith(".json") and not moved.tokenizer.exists():
+                write_atomically(moved.tokenizer, self.state.tokenizer.to_json())
+            moved.write_config(to_dict(self.state.config), moved_from=self.folder.path)
             self.outputs.recorder.move(moved)
             self.outputs.saved_step = -1  # what was saved may be gone
         elif stop.save and self.control.is_orphaned and not self.place.is_there():
