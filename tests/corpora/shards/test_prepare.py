@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import xxhash
 
 from tui_gpt.config import DataConfig
 from tui_gpt.corpora import Shards, find_corpus, open_shards, prepare
-from tui_gpt.corpora.shards.shard_files import FORMAT
+from tui_gpt.corpora.shards.shard_files import FILES, FORMAT, BlockDigests
 from tui_gpt.corpora.sources.source import Stories
 from tui_gpt.corpora.stories import generator as stories_module
 from tui_gpt.corpora.tokenizers.tokenizer import CharTokenizer
@@ -363,7 +364,42 @@ def test_large_shards_are_opened_without_reading_them(corpus, folder, monkeypatc
     shards = make(corpus, "books")
     monkeypatch.setattr("tui_gpt.corpora.shards.shard_files.CHECKED_BYTES", 0)
     damage(shards, "val.bin", changed((shards.path / "val.bin").read_bytes(), 100))
-    assert open_shards(shards.path).info == shards.info
+    opened = open_shards(shards.path)
+    assert opened.info == shards.info and [file.name for file in opened.large_files()] == ["train.bin", "val.bin"]
+    with pytest.raises(CorpusError, match=r"val\.bin: damaged file: bytes .* do not match"):
+        list(opened.check(shards.path / "val.bin"))
+    opened.discard()
+    assert make(corpus, "books").val.tolist() == shards.val.tolist()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100, 1000])
+def test_digests_of_blocks_do_not_depend_on_the_pieces_written(monkeypatch, piece):
+    monkeypatch.setattr("tui_gpt.corpora.shards.shard_files.BLOCK_BYTES", 100)
+    data = bytes(range(250))
+    digests = BlockDigests()
+    for at in range(0, len(data), piece):
+        digests.update(data[at : at + piece])
+    assert digests.finish() == tuple(xxhash.xxh3_128_hexdigest(data[at : at + 100]) for at in (0, 100, 200))
+
+
+def test_every_flipped_bit_of_shards_is_found(corpus, folder, monkeypatch):
+    """In large files too, when they are checked in blocks."""
+    monkeypatch.setattr("tui_gpt.corpora.shards.shard_files.BLOCK_BYTES", 500)
+    monkeypatch.setattr("tui_gpt.corpora.shards.shard_files.PIECE_BYTES", 300)
+    shards = make(corpus, "books")
+    assert len(shards.info.blocks["train.bin"]) > 3
+    monkeypatch.setattr("tui_gpt.corpora.shards.shard_files.CHECKED_BYTES", 0)
+    random = np.random.default_rng(1)
+    for name in FILES:
+        data = (shards.path / name).read_bytes()
+        for at in random.integers(len(data), size=40).tolist():
+            (shards.path / name).write_bytes(changed(data, at))
+            with pytest.raises(CorpusError):
+                for file in (opened := open_shards(shards.path)).large_files():
+                    list(opened.check(file))
+        (shards.path / name).write_bytes(data)
+    for file in (opened := open_shards(shards.path)).large_files():
+        assert list(opened.check(file))[-1] == file.stat().st_size
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,9 @@ def prepare_command(workspace: Workspace, corpus: str, tokenizer: str, val_fract
         shards = prepare(data, workspace.corpus, progress)
     info = shards.info
     if as_json:
-        print_json(msgspec.to_builtins(info) | {"tokens": info.tokens, "path": str(shards.path)} | _floor(info))
+        facts = msgspec.to_builtins(msgspec.structs.replace(info, blocks={}))
+        del facts["blocks"], facts["meta_digest"]
+        print_json(facts | {"tokens": info.tokens, "path": str(shards.path)} | _floor(info))
         return
     echo(
         f"{info.name}: {info.tokens:,} tokens ({info.train_tokens:,} training, {info.val_tokens:,} validation),"

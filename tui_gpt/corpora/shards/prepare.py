@@ -105,8 +105,7 @@ def _make(
             splits = assign_splits(ends, documents, val_fraction)
             write_splits(partial / TOKENS, splits, train, val, progress)
             _check_length(source, train, val)
-            train.finish()
-            val.finish()
+            blocks = {"train.bin": train.finish(), "val.bin": val.finish()}
         info = ShardsInfo(
             version=FORMAT,
             name=source.name,
@@ -124,7 +123,8 @@ def _make(
             dtype="uint16" if train.dtype.itemsize == 2 else "uint32",
             parts=tuple(map(_part, sources, splits)),
             floor_nats=_floor_nats(sources, splits),
-        )
+            blocks=blocks,
+        ).sealed()
         (built / "tokenizer.json").write_bytes(tokenizer.to_json())
         (built / "meta.json").write_bytes(msgspec.json.encode(info))
         for file in built.iterdir():

@@ -3,14 +3,18 @@
 A folder with two token files (`train.bin`, `val.bin`), `tokenizer.json` and `meta.json`. The header of a token file
 holds magic, version, bytes per token, counts of tokens, documents and bytes of text, and digests of the tokenizer, of
 the content and of the header itself. The ids follow, little-endian, then the offset of each document. The folder is
-renamed into place when it is complete. Opening takes milliseconds for any corpus: the content digest is checked for
-files that are not large, headers and sizes for all.
+renamed into place when it is complete.
+
+Every byte is covered: the content in blocks, whose digests are in `meta.json`, that list by the header, and `meta.json`
+by a digest in itself. Opening takes milliseconds for any corpus, since the blocks of large files are left to
+`Shards.check`: a run calls it in the background, and `gpt-tui verify` on request.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple
@@ -24,13 +28,15 @@ from tui_gpt.errors import CorpusError, reason
 if TYPE_CHECKING:
     import numpy as np
 
-FORMAT = 3
+FORMAT = 4
 MAGIC = b"GPTSHARD"
 FILES = ("meta.json", "tokenizer.json", "train.bin", "val.bin")
 _FIELDS = struct.Struct("<8sIIQQQ16s16s")
 _DIGEST = struct.Struct("<Q")
 HEADER_BYTES = _FIELDS.size + _DIGEST.size
 CHECKED_BYTES = 1 << 28  # smaller files are verified when they are opened, which takes up to 30 ms
+BLOCK_BYTES = 1 << 26
+PIECE_BYTES = 1 << 22  # read at a time
 RECREATE_HINT = "Delete the folder; it will be prepared again from the text"
 
 
@@ -46,7 +52,8 @@ class ShardsInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Contents of meta.json. Tokens include end-of-text tokens; bytes are those of the text in UTF-8.
 
     A single document counts for both sides, its beginning for training and its end for validation. floor_nats: -log p
-    summed over the validation documents, if the probability of the text is known exactly.
+    summed over the validation documents, if the probability of the text is known exactly. blocks: by token file, the
+    digest of each `BLOCK_BYTES` of its content. meta_digest: of the other fields; see `sealed`.
     """
 
     version: int
@@ -65,6 +72,13 @@ class ShardsInfo(msgspec.Struct, frozen=True, kw_only=True):
     dtype: Literal["uint16", "uint32"]
     parts: tuple[CorpusPart, ...]
     floor_nats: float | None = None
+    blocks: dict[str, tuple[str, ...]] = {}
+    meta_digest: str = ""
+
+    def sealed(self) -> ShardsInfo:
+        """Return the info with the digest of its fields, so that a flipped bit in one of them is found."""
+        fields = msgspec.json.encode(msgspec.structs.replace(self, meta_digest=""), order="sorted")
+        return msgspec.structs.replace(self, meta_digest=xxhash.xxh3_128_hexdigest(fields))
 
     @property
     def tokens(self) -> int:
@@ -119,7 +133,7 @@ class ShardsWriter:
     def __init__(self, file: IO[bytes], tokenizer: Tokenizer) -> None:
         self.file, self.dtype = file, token_dtype(tokenizer.vocab_size)
         self._byte_lengths = tokenizer.byte_lengths
-        self._digest, self._content = tokenizer_digest(tokenizer), xxhash.xxh3_128()
+        self._digest, self._content = tokenizer_digest(tokenizer), BlockDigests()
         self.tokens = self.bytes = 0
         self.starts: np.ndarray
         file.write(bytes(HEADER_BYTES))
@@ -134,8 +148,8 @@ class ShardsWriter:
         self.file.write(data)
         self._content.update(data)
 
-    def finish(self) -> None:
-        """Write the documents' offsets and the header."""
+    def finish(self) -> tuple[str, ...]:
+        """Write the documents' offsets and the header. Return the digests of the blocks."""
         header = Header(
             magic=MAGIC,
             version=FORMAT,
@@ -149,7 +163,38 @@ class ShardsWriter:
         self._append(bytes(header.starts_at - self.file.tell()))
         self._append(self.starts.astype("<i8", copy=False).data)
         self.file.seek(0)
-        self.file.write(header._replace(content_digest=self._content.digest()).pack())
+        blocks = self._content.finish()
+        self.file.write(header._replace(content_digest=_digest_of(blocks)).pack())
+        return blocks
+
+
+class BlockDigests:
+    """Digests of consecutive blocks of what is passed to `update`."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self._hasher, self._left = xxhash.xxh3_128(), BLOCK_BYTES
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Add data, in pieces of any size."""
+        view = memoryview(data).cast("B")
+        while len(view) >= self._left:
+            self._hasher.update(view[: self._left])
+            view = view[self._left :]
+            self.done.append(self._hasher.hexdigest())
+            self._hasher, self._left = xxhash.xxh3_128(), BLOCK_BYTES
+        self._hasher.update(view)
+        self._left -= len(view)
+
+    def finish(self) -> tuple[str, ...]:
+        """Return the digests of all blocks; the last one may be shorter."""
+        if self._left < BLOCK_BYTES:
+            self.done.append(self._hasher.hexdigest())
+        return tuple(self.done)
+
+
+def _digest_of(blocks: tuple[str, ...]) -> bytes:
+    return xxhash.xxh3_128_digest("".join(blocks).encode())
 
 
 def token_dtype(vocab_size: int) -> np.dtype:
@@ -169,6 +214,22 @@ class Shards:
 
     def __init__(self, path: Path, info: ShardsInfo, tokenizer_json: bytes) -> None:
         self.path, self.info, self._tokenizer_json = path, info, tokenizer_json
+
+    def large_files(self) -> list[Path]:
+        """Return the token files whose content was not checked when the shards were opened."""
+        files = [self.path / "train.bin", self.path / "val.bin"]
+        return [file for file in files if file.stat().st_size > CHECKED_BYTES]
+
+    def check(self, file: Path) -> Iterator[int]:
+        """Compare the content of a token file with its digests, and yield the bytes checked so far, a piece at a time.
+
+        Raises CorpusError for the first block that differs, OSError if the file cannot be read.
+        """
+        return _check_content(file, read_header(file), self.info.blocks[file.name])
+
+    def discard(self) -> None:
+        """Let the next run prepare the corpus again. Runs that have the files open go on with them."""
+        (self.path / "meta.json").unlink(missing_ok=True)
 
     @cached_property
     def train(self) -> np.memmap:
@@ -230,17 +291,22 @@ def read_header(path: Path) -> Header:
     return header
 
 
-def _check_content(path: Path, header: Header) -> None:
-    """Raise CorpusError if the content does not match the digest. Large files are not checked."""
-    if header.file_bytes > CHECKED_BYTES:
-        return
-    content = xxhash.xxh3_128()
+def _check_content(path: Path, header: Header, blocks: tuple[str, ...]) -> Iterator[int]:
+    content, size = BlockDigests(), header.file_bytes
     with path.open("rb") as file:
-        file.seek(HEADER_BYTES)
-        while data := file.read(1 << 20):
+        at = file.seek(HEADER_BYTES)
+        while at < size:
+            data = file.read(PIECE_BYTES)
+            if not data:
+                raise CorpusError("damaged file: it was cut while it was read", where=str(path), do=RECREATE_HINT)
             content.update(data)
-    if content.digest() != header.content_digest:
-        raise CorpusError("damaged file: the tokens do not match their digest", where=str(path), do=RECREATE_HINT)
+            at += len(data)
+            found = content.done if at < size else content.finish()
+            if tuple(found) != blocks[: len(found)]:
+                begin = HEADER_BYTES + (len(found) - 1) * BLOCK_BYTES
+                what = f"damaged file: bytes {begin:,} to {min(begin + BLOCK_BYTES, size):,} do not match their digest"
+                raise CorpusError(what, where=str(path), do=RECREATE_HINT)
+            yield at
 
 
 def _version_error(where: str, version: int) -> CorpusError:
@@ -256,7 +322,12 @@ def open_shards(path: Path) -> Shards:
         info = _info(meta, where)
         headers = {side: read_header(path / f"{side}.bin") for side in ("train", "val")}
         for side, header in headers.items():
-            _check_content(path / f"{side}.bin", header)
+            blocks = info.blocks.get(f"{side}.bin", ())
+            if _digest_of(blocks) != header.content_digest:
+                raise CorpusError(f"damaged folder: {side}.bin does not match meta.json", where=where, do=RECREATE_HINT)
+            if header.file_bytes <= CHECKED_BYTES:
+                for _ in _check_content(path / f"{side}.bin", header, blocks):
+                    pass
     except FileNotFoundError as error:
         missing = Path(error.filename).name
         raise CorpusError(f"not a folder of token shards: {missing} is missing", where=where) from None
@@ -277,6 +348,9 @@ def _info(meta: bytes, where: str) -> ShardsInfo:
         version = msgspec.json.decode(meta, type=_Version).version
         if version != FORMAT:
             raise _version_error(where, version)
-        return msgspec.json.decode(meta, type=ShardsInfo)
+        info = msgspec.json.decode(meta, type=ShardsInfo)
+        if info != info.sealed() or msgspec.json.encode(info) != meta:  # or a flipped bit in the name of a field
+            raise CorpusError("damaged folder: meta.json does not match its digest", where=where, do=RECREATE_HINT)
+        return info
     except (ValueError, RecursionError) as error:
         raise CorpusError(f"not a folder of token shards: {error}", where=where) from None
