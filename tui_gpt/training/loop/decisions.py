@@ -10,7 +10,7 @@ import msgspec
 from tui_gpt.checkpoints.manifest import CheckpointInfo
 from tui_gpt.checkpoints.state import TrainingProgress
 from tui_gpt.config import Config
-from tui_gpt.errors import ConfigError
+from tui_gpt.errors import ConfigError, CorpusError
 from tui_gpt.run.messages import CommandName, Failure
 from tui_gpt.training.loop.guard import MAX_CONSECUTIVE_ANOMALIES, Anomaly
 
@@ -148,6 +148,17 @@ def split_micro_batch(config: Config) -> Split:
     )
     training = msgspec.structs.replace(training, micro_batch_size=micro, accumulation_steps=accumulation)
     return Split(msgspec.structs.replace(config, training=training), message)
+
+
+def decide_on_damage(error: CorpusError, first_step: int) -> Stop:
+    """Return what damaged tokens lead to: the end of the run, saved. A pause would not help, since it goes on to use
+    the same file, while a resume prepares the corpus again. first_step: of this start of the run.
+    """
+    do = (
+        "Check the disk, then resume the run, which prepares the corpus again. Damaged tokens may have been trained on"
+        f" since step {first_step:,}: to repeat these steps, delete the checkpoints after it first"
+    )
+    return Stop(save=True, failure=Failure(what=error.what, where=error.where, do=do))
 
 
 def due_at(config: Config, step: int, *, is_last: bool) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.folder_place import FolderPlace, log_to_workspace
 from tui_gpt.run.messages import Command, Ended
 from tui_gpt.training.compute import Compute
+from tui_gpt.training.data.background_check import BackgroundCheck
 from tui_gpt.training.loop import decisions
 from tui_gpt.training.loop.control import TrainerControl
 from tui_gpt.training.loop.decisions import Continue, Decision, Pause, Resume, Rewind, Sample, Save, Split, Stop
@@ -58,6 +59,8 @@ class Trainer:
         self.outputs = Outputs(folder, self.state, control, rewound_to=step if resume else None)
         self.stopwatch = Stopwatch()
         self.is_paused = False
+        self.shards, self.first_step = prepared.shards, step
+        self.data_check = BackgroundCheck(prepared.shards, lambda message: control.notice("note", message))
         self.report_progress()
 
     def dry_run(self) -> None:
@@ -100,6 +103,9 @@ class Trainer:
                 lost = self.outputs.wait_saved()
                 if not recorder.problem:
                     return self._unsaved(lost) if lost else self.state.schedule.ended(self.state.progress)
+            if (damage := self.data_check.damage) is not None:
+                self.shards.discard()
+                return self._stop(decisions.decide_on_damage(damage, self.first_step))
             if recorder.problem and not self.is_paused:
                 self._apply(Pause(recorder.problem))
             elif next_command := self.control.next_command(timeout_seconds=1.0 if self.is_paused else 0.0):
