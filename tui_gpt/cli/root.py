@@ -23,6 +23,7 @@ COMMANDS = {
     "plot": "plot",
     "delete": "manage_runs",
     "rename": "manage_runs",
+    "verify": "upkeep",
     "sample": "sample",
     "eval": "evaluate",
     "import": "model_transfer",

@@ -119,6 +119,18 @@ class RunFolder:
         """Return the lines of events.jsonl."""
         return read_jsonl(self.events, Event)
 
+    def missing_metrics(self, step: int, log_every: int) -> str:
+        """Return which steps up to that of a checkpoint have no metrics at the end of the file, or an empty string.
+
+        All lines before a checkpoint are flushed to disk before it appears. log_every: when it was saved.
+        """
+        last = step // log_every * log_every
+        logged = max((line.step for line in self.read_metrics() if line.step <= step), default=0)
+        if logged >= last:
+            return ""
+        first = logged // log_every * log_every + log_every
+        return f"{first:,} to {last:,}" if logged else f"up to {last:,}"
+
     def is_locked(self) -> bool:
         """Whether a supervisor or trainer of this run is alive, on this host or any other that shares flock.
 

@@ -199,3 +199,15 @@ def test_norms_by_block_are_logged_at_their_interval(tmp_path: Path) -> None:
     assert total == pytest.approx(lines[10].grad_norm, rel=1e-4)
     assert all(norm and norm > 0 for norm in lines[10].update_norms.values())
     assert lines[20].flops == pytest.approx(2 * lines[10].flops)
+
+
+@pytest.mark.parametrize(("kept", "missing"), [(12, "13 to 20"), (0, "up to 20"), (20, ""), (22, "")])
+def test_a_resume_says_which_steps_metrics_have_lost(tmp_path: Path, kept: int, missing: str) -> None:
+    run = TrainerHarness(tmp_path, "training.duration=20")
+    run.run()
+    lines = run.folder.metrics.read_bytes().splitlines(keepends=True)
+    run.folder.metrics.write_bytes(b"".join(lines[:kept]))
+    again = TrainerHarness(tmp_path, "training.duration=25", resume=run.folder)
+    notices = again.notices("metrics")
+    assert [notice.level for notice in notices] == ["warning"] * bool(missing)
+    assert all(f"steps {missing};" in notice.message for notice in notices)

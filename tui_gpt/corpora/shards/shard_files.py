@@ -40,6 +40,10 @@ PIECE_BYTES = 1 << 22  # read at a time
 RECREATE_HINT = "Delete the folder; it will be prepared again from the text"
 
 
+class VersionError(CorpusError):
+    """Shards of another version of gpt-tui."""
+
+
 class CorpusPart(msgspec.Struct, frozen=True, kw_only=True):
     """One corpus of a mixture. Its tokens follow those of the parts before it, in training and in validation."""
 
@@ -309,9 +313,17 @@ def _check_content(path: Path, header: Header, blocks: tuple[str, ...]) -> Itera
             yield at
 
 
-def _version_error(where: str, version: int) -> CorpusError:
+def _version_error(where: str, version: int) -> VersionError:
     age = "a newer" if version > FORMAT else "an older"
-    return CorpusError(f"token shards of {age} gpt-tui (format {version})", where=where, do=RECREATE_HINT)
+    return VersionError(f"token shards of {age} gpt-tui (format {version})", where=where, do=RECREATE_HINT)
+
+
+def read_info(path: Path) -> ShardsInfo:
+    """Return the contents of meta.json in folder `path`. Raises CorpusError, as `open_shards` does."""
+    try:
+        return _info((path / "meta.json").read_bytes(), str(path))
+    except OSError as error:
+        raise CorpusError(f"meta.json cannot be read: {reason(error)}", where=str(path)) from None
 
 
 def open_shards(path: Path) -> Shards:

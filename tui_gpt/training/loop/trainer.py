@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 
 from tui_gpt.checkpoints import manifest
-from tui_gpt.config import to_dict
+from tui_gpt.config import build, read_toml, to_dict
 from tui_gpt.config.estimates import describe_final_eval
 from tui_gpt.files import write_atomically
 from tui_gpt.run.folder import RunFolder
@@ -53,6 +53,10 @@ class Trainer:
         if resume and (newest := manifest.newest(folder.checkpoints, ["full"])):
             if change := self.state.resume(newest):
                 control.notice("extended", change, step=self.state.progress.step)
+            log_every = build(read_toml(newest.path / manifest.CONFIG)).training.log_every
+            if missing := folder.missing_metrics(newest.step, log_every):
+                message = f"metrics.jsonl has lost the lines of steps {missing}; the run goes on without them"
+                control.notice("metrics", message, level="warning")
         else:
             self.state.start()
         step = self.state.progress.step
