@@ -155,12 +155,12 @@ def _export(checkpoint: Path, target: Path, report: Report) -> ConversionResult:
     try:
         partial.mkdir(parents=True)
         huggingface.write_model(loaded.model, loaded.config, end, partial)
-        (partial / TOKENIZER).write_bytes(loaded.tokenizer.to_json())
+        write_atomically(partial / TOKENIZER, loaded.tokenizer.to_json())
         context = loaded.config.model.context_length
-        (partial / TOKENIZER_CONFIG).write_bytes(_tokenizer_config(loaded.tokenizer, context))
+        write_atomically(partial / TOKENIZER_CONFIG, _tokenizer_config(loaded.tokenizer, context))
         is_gpt2 = huggingface.is_gpt2(loaded.config)
         card = model_card(loaded.path, loaded.manifest, loaded.config, is_gpt2=is_gpt2)
-        (partial / "README.md").write_text(card, "utf-8")
+        write_atomically(partial / "README.md", card.encode())
         for path in (*partial.iterdir(), partial):
             sync(path)
         partial.rename(target)

@@ -33,7 +33,7 @@ from tui_gpt.checkpoints.manifest import (
 from tui_gpt.config import Config, build, read_toml, set_key, to_dict, to_toml
 from tui_gpt.corpora import Tokenizer, load_tokenizer
 from tui_gpt.errors import CheckpointError
-from tui_gpt.files import sync
+from tui_gpt.files import sync, write_atomically
 from tui_gpt.model import GPT
 
 
@@ -134,11 +134,11 @@ def write_checkpoint(snapshot: Snapshot, checkpoints: Path, before_publish: Call
         config = to_dict(snapshot.config)
         if snapshot.config.data.tokenizer.endswith(".json"):
             set_key(config, "data.tokenizer", TOKENIZER)  # the one beside it
-        (partial / CONFIG).write_text(to_toml(config), "utf-8")
-        (partial / TOKENIZER).write_bytes(snapshot.tokenizer_json)
+        write_atomically(partial / CONFIG, to_toml(config).encode(), durable=False)  # all are flushed below
+        write_atomically(partial / TOKENIZER, snapshot.tokenizer_json, durable=False)
         if snapshot.kind == "full":
             _save_tensors(snapshot.optimizer, partial / OPTIMIZER)
-            (partial / PROGRESS).write_bytes(msgspec.json.encode(snapshot.progress))
+            write_atomically(partial / PROGRESS, msgspec.json.encode(snapshot.progress), durable=False)
         files = {
             path.name: FileEntry(bytes=path.stat().st_size, xxh3_128=manifests.digest(path))
             for path in sorted(partial.iterdir())
@@ -153,7 +153,7 @@ def write_checkpoint(snapshot: Snapshot, checkpoints: Path, before_publish: Call
             val_loss=snapshot.val_loss,
             run=snapshot.run,
         ).sealed()
-        (partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+        write_atomically(partial / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)), durable=False)
         for path in partial.iterdir():
             sync(path)
         sync(partial)

@@ -74,13 +74,14 @@ def _record(error: Exception) -> str:
     """Write an error that nobody expected to a file, and return the line that tells the user."""
     import traceback
 
+    from tui_gpt.files import write_atomically
     from tui_gpt.workbench.state.preferences import state_dir
 
     what = safe_line(f"internal error: {type(error).__name__}: {error}")[:500]
     path = state_dir() / "error.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(traceback.format_exception(error)), "utf-8", "replace")
+        write_atomically(path, "".join(traceback.format_exception(error)).encode("utf-8", "replace"))
     except OSError:
         return what
     return f"{what}. Details for a bug report: {path}"

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from tui_gpt.config import PRESETS, Config, ModelConfig, build, to_dict
 from tui_gpt.errors import CheckpointError, reason
+from tui_gpt.files import write_atomically
 from tui_gpt.model.gpt import GPT
 
 CONFIG = "config.json"
@@ -305,4 +306,4 @@ def _own_config(config: Config, model: GPT) -> dict[str, Any]:
 
 
 def _write_json(value: dict[str, Any], path: Path) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n")

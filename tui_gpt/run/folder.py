@@ -319,7 +319,7 @@ def find(runs: Path, reference: str) -> RunFolder:
     if not reference.strip():
         raise RunError("the name of the run is empty", where=str(runs), do="List the runs with `gpt-tui runs`")
     path = Path(reference).expanduser()
-    if (path / "config.toml").is_file() and (path / "commands").is_dir():
+    if (path / "config.toml").is_file() and (path / "checkpoints").is_dir():
         return RunFolder(path.resolve())
     known = list_runs(runs)
     matches = [folder for folder in known if folder.id == reference] or [

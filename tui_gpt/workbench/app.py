@@ -22,6 +22,7 @@ from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
 from tui_gpt.errors import UserError, reason
+from tui_gpt.files import write_atomically
 from tui_gpt.run.folder import RunFolder, find, list_runs
 from tui_gpt.workbench import app_messages, keys
 from tui_gpt.workbench.drawing.sanitizing import one_line, to_ascii
@@ -236,7 +237,7 @@ class Workbench(Polling, RunOperations, CellDiffApp[int], CrashReport[int], inhe
         path = preferences.state_dir() / "copied.txt"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, "utf-8", "replace")
+            write_atomically(path, text.encode("utf-8", "replace"))
             self.notify(f"copied {len(text):,} characters, also to {path}")
         except OSError:
             self.notify(f"copied {len(text):,} characters")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ import xxhash
 from tui_gpt.config import DataConfig
 from tui_gpt.corpora import Shards, find_corpus, open_shards, prepare
 from tui_gpt.corpora.shards.shard_files import FILES, FORMAT, BlockDigests
+from tui_gpt.corpora.sources import digests
+from tui_gpt.corpora.sources.digests import Digests
 from tui_gpt.corpora.sources.source import Stories
 from tui_gpt.corpora.stories import generator as stories_module
 from tui_gpt.corpora.tokenizers.tokenizer import CharTokenizer
@@ -24,6 +27,13 @@ from tui_gpt.errors import CorpusError
 
 def quiet(words: str, fraction: float | None) -> None:
     pass
+
+
+class Said(list[str]):
+    """What was reported as progress."""
+
+    def __call__(self, words: str, fraction: float | None) -> None:
+        self.append(words)
 
 
 def make(corpus: Path, name: str, tokenizer: str = "byte", val_fraction: float = 0.1, progress=quiet) -> Shards:
@@ -144,11 +154,46 @@ def test_stories_are_generated_once_and_again_when_damaged(corpus, monkeypatch):
     written = file.stat().st_mtime_ns
     make(corpus, "stories", "char")
     assert file.stat().st_mtime_ns == written
-    file.write_text('{"text": "cut of')
-    with pytest.raises(CorpusError, match="damaged"):
-        make(corpus, "stories", "bpe:300")
-    file.unlink()
+    whole, floor_file = file.read_bytes(), file.with_suffix(".json")
+    for path, damaged in (
+        (file, b'{"text": "cut of'),
+        (file, changed(whole, 1000)),
+        (floor_file, changed(floor_file.read_bytes(), 20)),
+        (floor_file, b""),
+    ):
+        path.write_bytes(damaged)
+        said = Said()
+        find_corpus("stories", corpus).materialize(said)
+        assert any("damaged" in words for words in said) and file.read_bytes() == whole
     assert make(corpus, "stories", "bpe:300").info.documents > 10
+
+
+def test_a_damaged_tokenizer_in_the_cache_is_made_again_with_a_word(corpus, folder):
+    whole = make(corpus, "books", "bpe:300").tokenizer.to_json()
+    (file,) = (corpus / ".cache" / "tokenizers").glob("*.json")
+    at = whole.index(b'"words"') if b'"words"' in whole else whole.index(b'"merges"') - 40
+    for damaged in (b"{", changed(whole, at + 2)):
+        file.write_bytes(damaged)
+        said = Said()
+        again = make(corpus, "books", "bpe:300", 0.2, said)
+        assert any("damaged: making it again" in words for words in said)
+        assert again.tokenizer.to_json() == file.read_bytes() == whole
+        shutil.rmtree(again.path)
+    file.with_suffix(".xxh3").unlink()  # as an earlier version stored it
+    assert make(corpus, "books", "bpe:300", 0.3).tokenizer.to_json() == whole
+
+
+def test_damaged_digests_in_the_cache_are_computed_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(digests, "MIN_CACHED_BYTES", 0)
+    monkeypatch.setattr(digests, "MIN_AGE_SECONDS", -10.0)
+    text = tmp_path / "text.txt"
+    text.write_text("It was a dark night.")
+    (found,) = Digests(tmp_path / "cache").of([text])
+    (file,) = (tmp_path / "cache").iterdir()
+    whole = file.read_bytes()
+    for at in range(len(whole)):
+        file.write_bytes(changed(whole, at))
+        assert Digests(tmp_path / "cache").of([text]) == [found] and file.read_bytes() == whole
 
 
 def test_prepared_corpus_is_cached_by_content(corpus, folder, monkeypatch):
@@ -223,7 +268,7 @@ prepare(DataConfig(corpus="long", tokenizer="char"), Path(sys.argv[1]), die)
 """
 
 
-@pytest.mark.parametrize("harm", ["nothing", "torn tokens", "torn journal", "lost tokens"])
+@pytest.mark.parametrize("harm", ["nothing", "torn tokens", "torn journal", "changed journal", "lost tokens"])
 def test_killed_preparation_resumes_without_partial_chunks(corpus, monkeypatch, harm):
     text = "".join(f"Line {n} of a long book, and what it says.\n" for n in range(90_000))
     (corpus / "long.txt").write_text(text)
@@ -233,6 +278,9 @@ def test_killed_preparation_resumes_without_partial_chunks(corpus, monkeypatch, 
     if harm == "torn tokens":
         with (partial / "tokens").open("ab") as file:
             file.write(b"\0\0half a piece")
+    elif harm == "changed journal":
+        data = (partial / "journal.json").read_bytes()
+        (partial / "journal.json").write_bytes(changed(data, data.index(b'"tokens":') + 9))
     elif harm == "torn journal":
         (partial / "journal.json").write_bytes(b'{"chunks": 3, "tok')
     elif harm == "lost tokens":
@@ -247,7 +295,7 @@ def test_killed_preparation_resumes_without_partial_chunks(corpus, monkeypatch, 
     monkeypatch.setattr(CharTokenizer, "encode_joined", counted)
     monkeypatch.setattr("tui_gpt.corpora.tokenizers.tokenizer_cache.make_tokenizer", None)  # it was kept
     shards = make(corpus, "long", "char")
-    assert (sum(encoded) == len(text)) == (harm in ("torn journal", "lost tokens"))
+    assert (sum(encoded) == len(text)) == (harm in ("torn journal", "changed journal", "lost tokens"))
     tokens = np.concatenate([shards.train, shards.val])
     assert tokens.tolist() == [*shards.tokenizer.encode(text), shards.tokenizer.end_of_text]
     assert [path.name for path in (corpus / ".cache" / "shards").glob("*/")] == [shards.path.name]

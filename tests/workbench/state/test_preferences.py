@@ -1,6 +1,7 @@
 """Preferences survive a restart, and no home directory, however broken, ends the program."""
 
 import errno
+import os
 from pathlib import Path
 
 import msgspec
@@ -47,13 +48,10 @@ def test_a_value_that_is_not_allowed_loses_only_itself():
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT])
 def test_a_read_only_or_full_home_ends_nothing_and_leaves_nothing_behind(monkeypatch, number):
-    real = Path.write_bytes
-
-    def refuse(self: Path, data: bytes) -> int:
-        real(self, data[:10])
+    def refuse(fd: int) -> None:
         raise OSError(number, "no")
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(os, "fsync", refuse)
     assert not save_preferences(preferences_path(), Preferences(theme="dusk"))
     assert list(state_dir().iterdir()) == []
     assert load_preferences(preferences_path()) == Preferences()

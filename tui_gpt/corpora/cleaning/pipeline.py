@@ -25,6 +25,7 @@ from tui_gpt.corpora.sources.registry import cleaned_name, find_corpus, new_corp
 from tui_gpt.corpora.sources.source import Folder, Progress, Source, TextFile
 from tui_gpt.corpora.sources.text_files import Skipped, cache_dir
 from tui_gpt.errors import CorpusError, reason
+from tui_gpt.files import write_atomically
 
 STEPS = {
     "encoding": "convert other encodings to UTF-8; drop malformed records and binary files",
@@ -112,7 +113,7 @@ def clean(reference: str, corpus_dir: Path, progress: Progress, steps: tuple[str
                         do="Choose fewer steps with --steps",
                     )
                 report.written = str(target)
-                (partial / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+                write_atomically(partial / REPORT, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
                 partial.rename(target)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)

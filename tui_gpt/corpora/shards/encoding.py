@@ -18,10 +18,12 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 
 from tui_gpt.corpora.shards.shard_files import token_dtype
+from tui_gpt.corpora.sources.digests import seal, unseal
 from tui_gpt.corpora.sources.formats import Piece
 from tui_gpt.corpora.sources.source import Progress, Source
 from tui_gpt.corpora.tokenizers.chunking import Chunk, chunks
 from tui_gpt.corpora.tokenizers.tokenizer import Tokenizer
+from tui_gpt.files import read_file, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,7 +107,7 @@ def _encode_chunks(
 def _read_journal(folder: Path, dtype: np.dtype) -> Journal:
     """Return the journal of a killed run, an empty one if there is none or the tokens that it counts are missing."""
     try:
-        journal = msgspec.json.decode((folder / JOURNAL).read_bytes(), type=Journal)
+        journal = msgspec.json.decode(unseal(read_file(folder / JOURNAL)), type=Journal)
         complete = (folder / TOKENS).stat().st_size >= journal.tokens * dtype.itemsize
     except (OSError, ValueError, RecursionError):
         return Journal()
@@ -115,6 +117,4 @@ def _read_journal(folder: Path, dtype: np.dtype) -> Journal:
 def _sync(folder: Path, out: IO[bytes], journal: Journal) -> None:
     out.flush()
     os.fsync(out.fileno())
-    temporary = folder / f".{JOURNAL}"
-    temporary.write_bytes(msgspec.json.encode(journal))
-    temporary.replace(folder / JOURNAL)
+    write_atomically(folder / JOURNAL, seal(msgspec.json.encode(journal)))

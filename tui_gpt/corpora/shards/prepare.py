@@ -8,7 +8,6 @@ preparation leaves the tokenizer and the tokens up to the last journal (`encodin
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ from tui_gpt.corpora.sources.text_files import cache_dir, file_digest
 from tui_gpt.corpora.tokenizers.build import check_tokenizer
 from tui_gpt.corpora.tokenizers.tokenizer_cache import cached_tokenizer
 from tui_gpt.errors import CorpusError, reason
+from tui_gpt.files import sync, write_atomically
 
 if TYPE_CHECKING:
     from tui_gpt.config import DataConfig
@@ -125,10 +125,10 @@ def _make(
             floor_nats=_floor_nats(sources, splits),
             blocks=blocks,
         ).sealed()
-        (built / "tokenizer.json").write_bytes(tokenizer.to_json())
-        (built / "meta.json").write_bytes(msgspec.json.encode(info))
-        for file in built.iterdir():
-            _sync(file)
+        write_atomically(built / "tokenizer.json", tokenizer.to_json())
+        write_atomically(built / "meta.json", msgspec.json.encode(info))
+        sync(built / "train.bin")
+        sync(built / "val.bin")
         built.rename(folder)
         shutil.rmtree(partial)
     except CorpusError:  # an error in the text, so there is nothing to resume
@@ -163,8 +163,3 @@ def _floor_nats(sources: Sequence[Source], splits: Sequence[CorpusSplit]) -> flo
             return None
         floor += sum(value for value, held_out in zip(nats, split.held_out, strict=True) if held_out)
     return floor
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

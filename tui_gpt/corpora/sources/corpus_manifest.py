@@ -14,6 +14,7 @@ import msgspec
 
 from tui_gpt.corpora.sources.formats import Layout
 from tui_gpt.errors import CorpusError, reason
+from tui_gpt.files import write_atomically
 
 MANIFEST = "corpus.json"
 
@@ -66,4 +67,4 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a folder."""
-    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    write_atomically(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")

@@ -1,7 +1,7 @@
 """Digests of files, cached by size, times and inode, so that an unchanged file is not read again.
 
-The cache holds one small file for each file or folder asked for. A file written less than two seconds before it was
-read is not cached, because a later write could leave the same times.
+The cache holds one small file for each file or folder asked for, and makes it anew when it is damaged. A file written
+less than two seconds before it was read is not cached, because a later write could leave the same times.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 import xxhash
 
 from tui_gpt.corpora.sources.text_files import file_digest, read_error
+from tui_gpt.files import read_file, write_atomically
 
 MIN_CACHED_BYTES = 1 << 20  # smaller files are read faster than looked up
 MIN_AGE_SECONDS = 2.0
@@ -51,6 +52,19 @@ class Digests:
         return digests
 
 
+def seal(data: bytes) -> bytes:
+    """Return the contents of a cache file: `data`, and a line with its digest."""
+    return data + b"\n" + xxhash.xxh3_128_hexdigest(data).encode()
+
+
+def unseal(contents: bytes) -> bytes:
+    """Return what was passed to `seal`. Raises ValueError if the contents are damaged."""
+    data, _, digest = contents.rpartition(b"\n")
+    if xxhash.xxh3_128_hexdigest(data).encode() != digest:
+        raise ValueError("does not match its digest")
+    return data
+
+
 def content_key(*parts: object) -> str:
     """Return a digest of `parts` (any values that JSON can hold), used as the name of something stored by its
     content.
@@ -68,15 +82,13 @@ def _state(file: Path) -> State:
 
 def _read(path: Path) -> dict[str, tuple[State, str]]:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[State, str]])
+        return msgspec.json.decode(unseal(read_file(path)), type=dict[str, tuple[State, str]])
     except (OSError, ValueError, RecursionError):
         return {}
 
 
 def _write(path: Path, entries: dict[str, tuple[State, str]]) -> None:
     """Write the cache file. Errors are ignored: if it cannot be written, the files are read again next time."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(msgspec.json.encode(entries))
-        temporary.replace(path)
+        write_atomically(path, seal(msgspec.json.encode(entries)))

@@ -24,6 +24,7 @@ import msgspec
 from tui_gpt.corpora.sources.catalogue import RemoteFile
 from tui_gpt.corpora.sources.source import Progress
 from tui_gpt.errors import CorpusError, reason
+from tui_gpt.files import write_atomically
 
 if TYPE_CHECKING:
     import requests
@@ -216,7 +217,7 @@ def _request(remote: RemoteFile, url: str, partial: Path, progress: Progress) ->
                 where=url,
             )
         _require_space(partial, info.size_bytes - offset)
-        _info_path(partial).write_bytes(msgspec.json.encode(info))
+        write_atomically(_info_path(partial), msgspec.json.encode(info))
         total = info.size_bytes or remote.size_bytes
         limit = total or MAX_UNSIZED_BYTES
         with partial.open("ab" if continued else "wb") as file:

@@ -16,19 +16,21 @@ import msgspec
 import xxhash
 
 from tui_gpt.corpora.sources.corpus_manifest import Manifest, read_manifest
-from tui_gpt.corpora.sources.digests import Digests
+from tui_gpt.corpora.sources.digests import Digests, seal, unseal
 from tui_gpt.corpora.sources.formats import Document, Layout, Piece, documents_of, is_single_document, read_pieces
 from tui_gpt.corpora.sources.locks import exclusive_lock
 from tui_gpt.corpora.sources.text_files import (
     PACKED_SUFFIXES,
     Skipped,
     decode,
+    file_digest,
     leaves_folder,
     list_text_files,
     read_error,
 )
 from tui_gpt.corpora.stories.generator import MEGABYTES, SEED, Story, generate_stories
 from tui_gpt.errors import CorpusError, reason
+from tui_gpt.files import read_file, write_atomically
 
 Progress = Callable[[str, float | None], None]
 """Called with what is being done and how much of it is (0 to 1), None where that is unknown. It may raise to cancel."""
@@ -254,6 +256,7 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
     characters: int
     bytes: int
     nats: float
+    digest: str = ""  # of the file of stories
 
     @property
     def nats_per_character(self) -> float:
@@ -262,6 +265,11 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def bits_per_byte(self) -> float:
         return self.nats / math.log(2) / self.bytes
+
+
+def _read_floor(path: Path) -> Floor:
+    """Return the floor in a file. Raises OSError or ValueError if it is missing or damaged."""
+    return msgspec.json.decode(unseal(read_file(path)), type=Floor)
 
 
 class Stories(Source):
@@ -278,26 +286,31 @@ class Stories(Source):
         self.megabytes, self.seed = megabytes, seed
         self.path = cache / f"stories-{self.digest()}.jsonl"
         self._floor_file = self.path.with_suffix(".json")
+        self._is_checked = False
 
     @classmethod
     def find_generated(cls, cache: Path) -> Iterator[Stories]:
         """Yield the stories in `cache` that this version of the generator wrote."""
         for path in sorted(cache.glob("stories-*.json")):
             with contextlib.suppress(OSError, ValueError, RecursionError):
-                floor = msgspec.json.decode(path.read_bytes(), type=Floor)
+                floor = _read_floor(path)
                 stories = cls("stories", "", cache, floor.megabytes, floor.seed)
                 if stories._floor_file == path:
                     yield stories
 
     def materialize(self, progress: Progress) -> None:
         if self._is_complete():
+            self._is_checked = True
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             message = f"waiting for another process generating {self.name}"
             with exclusive_lock(self.path.with_suffix(".lock"), lambda: progress(message, None)):
                 if not self._is_complete():
+                    if self.path.exists():
+                        progress(f"the stored {self.name} are damaged or incomplete: generating them again", None)
                     self._write(progress)
+                self._is_checked = True
         except OSError as error:
             raise CorpusError(
                 f"cannot be written: {reason(error)}",
@@ -306,7 +319,11 @@ class Stories(Source):
             ) from None
 
     def _is_complete(self) -> bool:
-        return self.path.exists() and self._floor_file.exists()
+        """Whether the stories are there, and as they were written."""
+        try:
+            return self._is_checked or _read_floor(self._floor_file).digest == file_digest(self.path)
+        except (OSError, ValueError, RecursionError, CorpusError):
+            return False
 
     def _write(self, progress: Progress) -> None:
         encode = msgspec.json.Encoder().encode
@@ -324,6 +341,7 @@ class Stories(Source):
                     progress(f"generating {self.name}", min(1.0, characters / total))
         partial.replace(self.path)
         floor = Floor(
+            digest=file_digest(self.path),
             megabytes=self.megabytes,
             seed=self.seed,
             documents=documents,
@@ -331,14 +349,13 @@ class Stories(Source):
             bytes=characters,  # the stories are ASCII
             nats=nats,
         )
-        partial.write_bytes(msgspec.json.encode(floor))
-        partial.replace(self._floor_file)
+        write_atomically(self._floor_file, seal(msgspec.json.encode(floor)))
 
     def floor(self) -> Floor:
         """Return the floor, generating the stories first if needed."""
         self.materialize(lambda *_: None)
         try:
-            return msgspec.json.decode(self._floor_file.read_bytes(), type=Floor)
+            return _read_floor(self._floor_file)
         except (OSError, ValueError, RecursionError):
             raise self._damaged(self._floor_file) from None
 

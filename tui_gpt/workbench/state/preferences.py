@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from tui_gpt.files import write_atomically
+
 T = TypeVar("T", bound=msgspec.Struct)
 XAxis = Literal["step", "tokens", "time"]
 Smoothing = Literal["raw", "light", "auto", "heavy"]
@@ -102,14 +104,9 @@ def _tolerant(kind: type[T], found: Any) -> T:
 
 def save_preferences(path: Path, preferences: Preferences) -> bool:
     """Write `preferences` to `path`, and return whether that worked: a home may be read-only, full or missing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(msgspec.json.encode(preferences))
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, msgspec.json.encode(preferences))
     except OSError:
         return False
     return True

@@ -16,6 +16,8 @@ from rich.text import Text
 from textual.app import App, ReturnType
 from textual.worker import WorkerFailed
 
+from tui_gpt.files import write_atomically
+
 
 class CrashReport(App[ReturnType]):
     """An app that writes an unexpected error to `crash_log`, instead of printing a page of it with its variables."""
@@ -38,7 +40,7 @@ class CrashReport(App[ReturnType]):
         )
         try:
             self.crash_log.parent.mkdir(parents=True, exist_ok=True)
-            self.crash_log.write_text(about + details, "utf-8", "replace")
+            write_atomically(self.crash_log, (about + details).encode("utf-8", "replace"))
             words += f"details, for a bug report: {self.crash_log}"
         except OSError:
             words += details
