@@ -47,7 +47,7 @@ NEWEST = CheckpointInfo(
         ("sample", 0, False, "", Sample()),
         ("resume", 7, True, "disk full", Resume()),
         ("sample", 7, True, "disk full", Continue("paused, waiting for disk space: disk full", ok=False)),
-        ("pause", 7, True, "disk full", Continue("paused, waiting for disk space: disk full", ok=False)),
+        ("pause", 7, True, "disk full", Pause()),
     ],
 )
 def test_commands(name: CommandName, step: int, is_paused: bool, problem: str, decision: Decision) -> None:

@@ -67,6 +67,46 @@ def test_a_full_disk_pauses_the_run_and_no_line_is_lost(tmp_path: Path, monkeypa
     assert len(run.notices("disk")) == 2
 
 
+@pytest.mark.parametrize("is_paused_by_hand", [False, True])
+def test_a_full_disk_is_tried_again_and_the_run_goes_on_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_paused_by_hand: bool
+) -> None:
+    run, disk, now = TrainerHarness(tmp_path), FullDisk(monkeypatch), [0.0]
+    control, step = run.trainer.control, run.trainer.state.train_step
+    compute_gradients, next_command = step.compute_gradients, control.next_command
+    attempts: list[float] = []
+    monkeypatch.setattr(run.trainer, "clock", lambda: now[0])
+    retry = run.trainer.outputs.recorder.retry
+
+    def fill(number: int, micro_batches: list) -> object:
+        disk.is_full = disk.is_full or (number == 12 and not attempts)
+        return compute_gradients(number, micro_batches)
+
+    def retried() -> None:
+        attempts.append(now[0])
+        retry()
+
+    def commands(timeout_seconds: float | None = 0.0) -> Command | None:
+        if not timeout_seconds:
+            return next_command(0.0)
+        now[0] += timeout_seconds
+        disk.is_full = now[0] < 80
+        if is_paused_by_hand and now[0] in (3.0, 200.0):
+            return Command(name="pause" if now[0] == 3.0 else "resume")
+        return None
+
+    monkeypatch.setattr(step, "compute_gradients", fill)
+    monkeypatch.setattr(control, "next_command", commands)
+    monkeypatch.setattr(run.trainer.outputs.recorder, "retry", retried)
+    assert run.run().state == "finished"
+    assert attempts[:5] == [5.0, 15.0, 35.0, 65.0, 95.0]
+    assert [line.step for line in run.folder.read_metrics()] == list(range(1, 31))
+    messages = [notice.message for notice in run.notices("disk")]
+    assert "the run then goes on by itself" in messages[0]
+    assert messages[1:] == ([] if is_paused_by_hand else ["resumed at step 12: there is room on the disk again"])
+    assert now[0] == (200.0 if is_paused_by_hand else 95.0)
+
+
 def test_a_checkpoint_that_does_not_fit_is_written_after_the_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

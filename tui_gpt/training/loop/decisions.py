@@ -80,10 +80,10 @@ def decide_on_command(name: CommandName, step: int, *, is_paused: bool, problem:
     """Return what a command leads to in a run after `step`. problem: what cannot be written, and why, or empty."""
     if name == "resume":
         return Resume() if is_paused else Continue(f"already running, at step {step:,}")
+    if name == "pause":  # a run that waits for disk space then stays paused when there is some
+        return Continue(f"already paused, at step {step:,}") if is_paused and not problem else Pause()
     if problem:
         return Continue(f"paused, waiting for disk space: {problem}", ok=False)
-    if name == "pause":
-        return Continue(f"already paused, at step {step:,}") if is_paused else Pause()
     if name == "checkpoint":
         return Save() if step else Continue("nothing to save before the first step", ok=False)
     return Sample()

@@ -33,6 +33,7 @@ from tui_gpt.training.run_setup import PreparedRun
 
 EARLY_SAMPLE_TOKENS = 48  # at most: five such samples take less than a tenth of the time of the first 100 steps of pico
 QUOTED_CHARACTERS = 200  # of a batch in an event
+RETRY_SECONDS = (5.0, 10.0, 20.0, 30.0)  # between attempts to write to a full disk; the last one from then on
 
 
 class Trainer:
@@ -62,7 +63,8 @@ class Trainer:
         step = self.state.progress.step
         self.outputs = Outputs(folder, self.state, control, rewound_to=step if resume else None)
         self.stopwatch = Stopwatch()
-        self.is_paused = False
+        self.is_paused = self.waits_for_disk = False  # for the disk: unless somebody paused it, too
+        self.clock, self.retries, self.retry_at = time.monotonic, 0, 0.0
         self.shards, self.first_step = prepared.shards, step
         self.data_check = BackgroundCheck(prepared.shards, lambda message: control.notice("note", message))
         self.report_progress()
@@ -114,8 +116,22 @@ class Trainer:
                 self._apply(Pause(recorder.problem))
             elif next_command := self.control.next_command(timeout_seconds=1.0 if self.is_paused else 0.0):
                 self._handle_command(next_command)
+            elif self.is_paused and recorder.problem:
+                self._retry_writing()
             elif not self.is_paused and (failed := self._train()):
                 return self._stop(failed)
+
+    def _retry_writing(self) -> None:
+        """Try from time to time to write what a full disk had no room for, and continue a run that paused for it."""
+        if self.clock() < self.retry_at:
+            return
+        recorder = self.outputs.recorder
+        recorder.retry()
+        if recorder.problem:
+            self.retries += 1
+            self.retry_at = self.clock() + RETRY_SECONDS[min(self.retries, len(RETRY_SECONDS) - 1)]
+        elif self.waits_for_disk:
+            self.control.notice("disk", f"{self._apply(Resume()).message}: there is room on the disk again")
 
     def _begin(self) -> None:
         """Sample the untrained model, or do what the last start of the run left undone."""
@@ -247,9 +263,10 @@ class Trainer:
             case Pause(problem=problem):
                 outputs.flush()
                 outputs.laps.pause()
-                self.is_paused = True
+                self.is_paused, self.waits_for_disk = True, bool(problem)
                 if problem:
-                    message = f"paused: {problem}. Free some disk space, then resume the run"
+                    self.retries, self.retry_at = 0, self.clock() + RETRY_SECONDS[0]
+                    message = f"paused: {problem}. Free some disk space: the run then goes on by itself"
                     self.control.notice("disk", message, level="error")
                 self.control.set_phase("paused", problem)
                 return Continue(f"paused at step {state.progress.step:,}")
