@@ -150,13 +150,14 @@ def test_save_and_load_are_bit_identical(tmp_path: Path, optimizer: dict[str, ob
         assert torch.equal(tensor, (again.state_dict() | after)[name]), name
 
 
-def _shots(tmp_path: Path, kinds: dict[int, tuple[str, float | None]]) -> Path:
+def _shots(tmp_path: Path, kinds: dict[int, tuple[str, float | None]], *, file_bytes: int = 0) -> Path:
+    files = {manifest.MODEL: manifest.FileEntry(bytes=file_bytes, xxh3_128="")}
     checkpoints = tmp_path / "checkpoints"
     for step, (kind, val_loss) in kinds.items():
         path = manifest.step_folder(checkpoints, step)
         path.mkdir(parents=True)
         text = manifest.Manifest(
-            kind=kind, step=step, tokens=step, vocab_size=2, parameters=1, files={}, val_loss=val_loss
+            kind=kind, step=step, tokens=step, vocab_size=2, parameters=1, files=files, val_loss=val_loss
         )
         (path / manifest.MANIFEST).write_bytes(msgspec.json.encode(text.sealed()))
     return checkpoints
@@ -184,6 +185,24 @@ def test_prune_keeps_at_least_two_full_checkpoints(tmp_path: Path) -> None:
     checkpoints = _shots(tmp_path, dict.fromkeys(range(1, 5), ("full", None)))
     manifest.prune(checkpoints, keep=0)
     assert [info.step for info in manifest.list_checkpoints(checkpoints)] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("limit", "left"),
+    [(700, [1, 2, 5, 6, 7]), (500, [1, 2, 5, 6, 7]), (400, [1, 5, 6, 7]), (300, [1, 6, 7]), (1, [1, 6, 7])],
+)
+def test_prune_bounds_the_size_but_keeps_the_newest_and_the_best(tmp_path: Path, limit: int, left: list[int]) -> None:
+    kinds = {
+        1: ("best", 1.0),
+        2: ("light", None),
+        3: ("full", 3.0),
+        5: ("full", None),
+        6: ("full", None),
+        7: ("light", None),
+    }
+    checkpoints = _shots(tmp_path, kinds, file_bytes=100)
+    manifest.prune(checkpoints, 2, limit)
+    assert [info.step for info in manifest.list_checkpoints(checkpoints)] == left
 
 
 @pytest.mark.parametrize("kill_after", [1, 2])

@@ -8,6 +8,7 @@ resumed; `light` holds the weights only; `best` holds the weights with the lowes
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Iterable
@@ -209,16 +210,24 @@ def best(checkpoints: Path) -> CheckpointInfo | None:
     return min(scored, key=lambda info: info.val_loss or 0.0, default=None)
 
 
-def prune(checkpoints: Path, keep: int) -> list[CheckpointInfo]:
+def prune(checkpoints: Path, keep: int, max_bytes: float = math.inf) -> list[CheckpointInfo]:
     """Delete all full checkpoints but the last `keep` (at least two), and superseded best ones; return those deleted.
 
-    Light checkpoints stay, and so does the checkpoint with the lowest validation loss, whatever its kind.
+    Light checkpoints stay, and so does the checkpoint with the lowest validation loss, whatever its kind. While they
+    all have more than `max_bytes`, the oldest is deleted, whether full or light, but never the newest full one, the
+    newest of all, or the best one.
     """
     known = list_checkpoints(checkpoints)
     lowest = best(checkpoints)
     fulls = [info for info in known if info.kind == "full"]
     superseded = fulls[: -max(keep, 2)] + [info for info in known if info.kind == "best"]
-    superseded = [info for info in superseded if lowest is None or info.path != lowest.path]
+    kept = {info.path for info in (*fulls[-1:], *known[-1:], lowest) if info is not None}
+    superseded = [info for info in superseded if info.path not in kept]
+    left = [info for info in known if info not in superseded]
+    for info in list(left):
+        if sum(each.bytes for each in left) > max_bytes and info.path not in kept:
+            left.remove(info)
+            superseded.append(info)
     for info in superseded:
         remove(info.path)
     return superseded

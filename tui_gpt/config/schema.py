@@ -225,6 +225,17 @@ class CheckpointsConfig(Section, frozen=True):
     light_every: Annotated[
         int, setting("steps between light (weights-only) checkpoints, all kept; 0: none", ge=0, resumable=True)
     ] = 0
+    max_gb: Annotated[
+        float,
+        setting(
+            "size of all checkpoints of the run; above it the oldest are deleted, light ones too, but never the newest"
+            " and the best; 0: no limit",
+            ge=0.0,
+            le=1e6,
+            unit="GB",
+            resumable=True,
+        ),
+    ] = 0.0
     best: Annotated[bool, setting("keep the weights with the lowest validation loss", resumable=True)] = True
 
 

@@ -5,6 +5,7 @@ None of it changes the state of the run. What runs out of memory is skipped and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -40,6 +41,7 @@ class Outputs:
         self.recorder = Recorder(
             folder,
             keep=state.config.checkpoints.keep,
+            max_bytes=state.config.checkpoints.max_gb * 1e9 or math.inf,
             rewound_to=rewound_to,
             on_saved=control.report_saved,
             on_warning=lambda message: control.notice("checkpoint", message, level="error"),

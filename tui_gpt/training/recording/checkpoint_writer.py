@@ -13,20 +13,21 @@ from tui_gpt.checkpoints.state import Snapshot, write_checkpoint
 class CheckpointWriter:
     """Writes one snapshot at a time and prunes old checkpoints.
 
-    keep: full checkpoints to keep. sync: called before a checkpoint appears. on_saved: called with its path afterwards.
-    on_warning: called with a message when a checkpoint fails for another reason than the disk, or an old one cannot be
-    deleted. Both are called from the thread.
+    keep: full checkpoints to keep. max_bytes: of all checkpoints together. sync: called before a checkpoint appears.
+    on_saved: called with its path afterwards. on_warning: called with a message when a checkpoint fails for another
+    reason than the disk, or an old one cannot be deleted. Both are called from the thread.
     """
 
     def __init__(
         self,
         checkpoints: Path,
         keep: int,
+        max_bytes: float,
         sync: Callable[[], None],
         on_saved: Callable[[Path], None],
         on_warning: Callable[[str], None],
     ) -> None:
-        self._checkpoints, self._keep, self._sync = checkpoints, keep, sync
+        self._checkpoints, self._keep, self._max_bytes, self._sync = checkpoints, keep, max_bytes, sync
         self._on_saved, self._on_warning = on_saved, on_warning
         self._thread: threading.Thread | None = None
         self._failed: tuple[Snapshot, Exception] | None = None
@@ -78,7 +79,7 @@ class CheckpointWriter:
         if announce:
             self._on_saved(path)
         try:
-            manifest.prune(self._checkpoints, self._keep)
+            manifest.prune(self._checkpoints, self._keep, self._max_bytes)
         except OSError as error:  # a file that is busy on a network file system, for example; the next save tries again
             self._on_warning(f"an old checkpoint could not be deleted: {error}")
 

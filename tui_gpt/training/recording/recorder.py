@@ -20,7 +20,8 @@ from tui_gpt.training.recording.checkpoint_writer import CheckpointWriter
 class Recorder:
     """Writes the output files and checkpoints of a run.
 
-    rewound_to: when resuming, the step after which older lines are void. on_saved: called with the path of each
+    keep, max_bytes: how many full checkpoints are kept, and the size of all. rewound_to: when resuming, the step after
+    which older lines are void. on_saved: called with the path of each
     checkpoint that is to be announced, and on_warning with a message about one that is lost; both from another thread.
     """
 
@@ -29,6 +30,7 @@ class Recorder:
         folder: RunFolder,
         *,
         keep: int,
+        max_bytes: float,
         rewound_to: int | None,
         on_saved: Callable[[Path], None],
         on_warning: Callable[[str], None],
@@ -38,7 +40,7 @@ class Recorder:
         )
         self._unwritten: deque[tuple[JsonlWriter, Message]] = deque()
         self._line_problem = ""
-        self._checkpoints = CheckpointWriter(folder.checkpoints, keep, self._sync, on_saved, on_warning)
+        self._checkpoints = CheckpointWriter(folder.checkpoints, keep, max_bytes, self._sync, on_saved, on_warning)
         if rewound_to is not None:
             self.rewind(rewound_to)
 
