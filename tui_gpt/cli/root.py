@@ -24,6 +24,7 @@ COMMANDS = {
     "delete": "manage_runs",
     "rename": "manage_runs",
     "verify": "upkeep",
+    "gc": "upkeep",
     "sample": "sample",
     "eval": "evaluate",
     "import": "model_transfer",

@@ -14,9 +14,10 @@ from tui_gpt.cli.output import echo, print_json
 from tui_gpt.cli.progress import progress_reporter
 from tui_gpt.cli.subcommands.train import resolve_corpus_path
 from tui_gpt.corpora import Source, find_corpus
-from tui_gpt.errors import CorpusError, RunError
+from tui_gpt.errors import CorpusError, RunError, reason
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
+from tui_gpt.upkeep.garbage import find_garbage, remove
 from tui_gpt.upkeep.verification import verify_corpus, verify_run
 
 
@@ -46,6 +47,42 @@ def verify_command(workspace: Workspace, target: str, as_json: bool) -> None:
         verdict = f"{len(result.damaged)} damaged" if result.damaged else "nothing is damaged"
         echo(f"{name}: {result.files} files, {result.bytes / 2**20:,.1f} MiB: {verdict}", err=bool(result.damaged))
     if result.damaged:
+        raise SystemExit(1)
+
+
+@command("gc")
+@click.option("--caches", is_flag=True, help="Also remove what can be made again from the texts: shards, tokenizers …")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@json_option
+def gc_command(workspace: Workspace, caches: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Remove leftovers of killed processes, outdated caches and stale locks; never anything of a live run."""
+    if as_json and not (dry_run or yes):
+        raise click.UsageError("--json does not ask: add --yes or --dry-run")
+    found = find_garbage(workspace.runs, workspace.corpus, caches=caches)
+    if not as_json:
+        for each in found:
+            echo(f"{each.bytes / 2**20:>10,.1f} MiB  {each.path}  {each.why}")
+        size = sum(each.bytes for each in found) / 2**20
+        echo(f"{len(found)} files and folders, {size:,.1f} MiB" if found else "nothing to remove", err=True)
+    if found and not dry_run and not yes:
+        click.confirm("Remove them?", abort=True, err=True)
+    removed, failures = [], []
+    for each in found if not dry_run else []:
+        try:
+            if remove(each):
+                removed.append(each)
+        except OSError as error:
+            failures.append(f"{each.path}: cannot be removed: {reason(error)}")
+    freed = sum(each.bytes for each in removed)
+    if as_json:
+        facts = {"found": msgspec.to_builtins(found), "removed": [each.path for each in removed], "bytes": freed}
+        print_json(facts | {"failed": failures})
+    elif found and not dry_run:
+        echo(f"removed {len(removed)} files and folders, {freed / 2**20:,.1f} MiB", err=True)
+        for failure in failures:
+            echo(failure, err=True)
+    if failures:
         raise SystemExit(1)
 
 
