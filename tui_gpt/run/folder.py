@@ -69,6 +69,7 @@ class RunFolder:
         self.events = path / "events.jsonl"
         self.commands = path / "commands"
         self.log = path / "trainer.log"
+        self.log_before = path / "trainer.log.1"  # what was in it before it grew too large
         self.lock = path / "run.lock"
         self.tokenizer = path / "tokenizer.json"  # of a run whose tokenizer is a file
         self.note = path / "note.txt"

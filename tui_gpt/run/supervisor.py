@@ -11,6 +11,7 @@ asks the trainer to save, waits for a bounded time, kills it, and frees the lock
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -28,7 +29,7 @@ from tui_gpt import hardware
 from tui_gpt.config import build, flatten_keys, set_key
 from tui_gpt.errors import UserError
 from tui_gpt.files import write_atomically
-from tui_gpt.run import command_files
+from tui_gpt.run import command_files, log_rotation
 from tui_gpt.run.child_process import spawn
 from tui_gpt.run.command_files import Refused
 from tui_gpt.run.folder import RunFolder, take_lock
@@ -154,6 +155,7 @@ class Supervisor:
             self.process.kill()
         if self.status_changed or abs(time.time() - self.status.heartbeat) > HEARTBEAT_SECONDS:
             self._write_status()
+            self._rotate_log()
         return True
 
     def _handle_message(self, message: Message) -> None:
@@ -364,6 +366,13 @@ class Supervisor:
             os.ftruncate(fd, os.write(fd, data))
         finally:
             os.close(fd)
+
+    def _rotate_log(self) -> None:
+        try:
+            log_rotation.rotate(self.folder.log, self.folder.log_before)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # which stops its growth as well
+                _log(f"{self.folder.log.name} could not be rotated: {error}")
 
     def _event(self, kind: str, message: str, **fields: Any) -> None:
         try:

@@ -15,7 +15,7 @@ from tui_gpt.cli.follow import exit_code, follow
 from tui_gpt.cli.options import Workspace, command, command_line, json_option
 from tui_gpt.cli.output import echo, narrate, print_action
 from tui_gpt.errors import RunError, reason
-from tui_gpt.run import command_files
+from tui_gpt.run import command_files, log_rotation
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.jsonl import JsonlReader
 from tui_gpt.run.messages import Command, CommandName, Event
@@ -129,11 +129,11 @@ def logs_command(workspace: Workspace, run: str | None, lines: int, follows: boo
     folder = workspace.find(run)
     try:
         with folder.log.open("rb") as file:
-            for line in deque(file, maxlen=lines):
+            for line in deque(log_rotation.lines(file, folder.log_before), maxlen=lines):
                 echo(line.decode("utf-8", "replace").rstrip("\n"))
             while follows:
                 is_live = folder.is_locked()  # first: what it wrote before its end is read below
-                for line in file:
+                for line in log_rotation.added_lines(file, folder.log_before):
                     echo(line.decode("utf-8", "replace").rstrip("\n"))
                 if not is_live:
                     return
