@@ -25,6 +25,8 @@ COMMANDS = {
     "rename": "manage_runs",
     "verify": "upkeep",
     "gc": "upkeep",
+    "archive": "upkeep",
+    "restore": "upkeep",
     "sample": "sample",
     "eval": "evaluate",
     "import": "model_transfer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from tui_gpt.corpora import Source, find_corpus
 from tui_gpt.errors import CorpusError, RunError, reason
 from tui_gpt.run import folder as folders
 from tui_gpt.run.folder import RunFolder
+from tui_gpt.upkeep.archive import archive, restore
 from tui_gpt.upkeep.garbage import find_garbage, remove
 from tui_gpt.upkeep.verification import verify_corpus, verify_run
 
@@ -84,6 +86,39 @@ def gc_command(workspace: Workspace, caches: bool, dry_run: bool, yes: bool, as_
             echo(failure, err=True)
     if failures:
         raise SystemExit(1)
+
+
+@command("archive")
+@click.argument("run", metavar="RUN")
+@click.argument("target", type=click.Path(path_type=Path), required=False)
+@json_option
+def archive_command(workspace: Workspace, run: str, target: Path | None, as_json: bool) -> None:
+    """Pack a run into one file with the digest of everything in it. The run stays, and must not be live.
+
+    TARGET is a file, or the folder for RUN.tar.zst (default: the current one).
+    """
+    folder = workspace.find(run)
+    with progress_reporter() as progress:
+        path = archive(folder, (target or Path()).expanduser().absolute(), progress)
+    size = path.stat().st_size
+    if as_json:
+        print_json({"run": folder.id, "path": str(path), "bytes": size})
+    else:
+        echo(path)
+        echo(f"{size / 2**20:,.1f} MiB; bring it back with gpt-tui restore {path.name}", err=True)
+
+
+@command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def restore_command(workspace: Workspace, file: Path, as_json: bool) -> None:
+    """Restore a run from an archive, and compare every file with its digest."""
+    with progress_reporter() as progress:
+        folder = restore(file.expanduser().absolute(), workspace.runs, progress)
+    if as_json:
+        print_json({"run": folder.id, "path": str(folder.path)})
+    else:
+        echo(folder.id)
 
 
 def _resolve(workspace: Workspace, target: str) -> RunFolder | Source:
