@@ -42,13 +42,15 @@ def run(tmp_path: Path) -> RunFolder:
 
 COMMANDS = [("runs",), ("runs", "--json"), ("status", "run"), ("status", "run", "--json"), ("attach", "run")]
 COMMANDS += [("logs", "run"), ("plot", "run"), ("sample", "run"), ("eval", "run")]  # not resume: it would train
+COMMANDS += [("verify", "run"), ("verify", "run", "--json"), ("gc", "--dry-run"), ("gc", "--yes"), ("archive", "run")]
 COMMANDS += [("delete", "run"), ("rename", "run", HOSTILE.replace("\0", "")), ("pause", "run")]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: " ".join(arguments)[:20])
 def test_hostile_text_in_every_field_reaches_no_terminal(
-    run: RunFolder, command: Callable[..., Result], arguments: tuple[str, ...]
+    run: RunFolder, command: Callable[..., Result], arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(run.path.parent.parent)  # where an archive is written
     failure = Failure(what=HOSTILE, where=HOSTILE, do=HOSTILE, signal=HOSTILE, log_tail=(HOSTILE,))
     status = Status(
         state="failed",
@@ -91,6 +93,11 @@ def test_a_damaged_file_of_a_run_is_an_error_in_one_line(
     result = command(run.path.parent.parent, "status", run.id)
     assert_plain(result)
     assert len(result.stderr.splitlines()) <= 1 and result.returncode in (0, 2)
+    verified = command(run.path.parent.parent, "verify", run.id)
+    assert_plain(verified)
+    is_valid = content == "" and name == "config.toml"
+    assert verified.returncode == int(not is_valid) or name.endswith(".jsonl"), verified
+    assert "internal error" not in verified.stderr and len(verified.stdout.splitlines()) <= 1
 
 
 def make_loop(path: Path) -> None:

@@ -70,6 +70,13 @@ def test_a_run_is_restored_as_it_was(run: RunFolder, tmp_path: Path) -> None:
     assert [each.name for each in (other / "runs").iterdir()] == [run.id]
 
 
+def test_a_name_that_is_not_utf_8_is_an_error_in_one_line(run: RunFolder, tmp_path: Path) -> None:
+    (run.path / os.fsdecode(b"note\xff.txt")).write_text("x")
+    with pytest.raises(RunError, match="not UTF-8"):
+        archive(run, tmp_path / "a.tar.zst", quiet)
+    assert not list(tmp_path.glob(".*")) and not list(tmp_path.glob("*.zst"))
+
+
 def test_a_live_run_is_not_archived(run: RunFolder, tmp_path: Path) -> None:
     lock = take_lock(run)
     try:

@@ -58,6 +58,8 @@ def archive(folder: RunFolder, target: Path, progress: Progress) -> Path:
             sync(target.parent)
         except OSError as error:
             raise RunError(f"cannot be archived: {reason(error)}", where=str(error.filename or target)) from None
+        except UnicodeError:
+            raise RunError("cannot be archived: it holds a file whose name is not UTF-8", where=folder.id) from None
         finally:
             partial.unlink(missing_ok=True)
     return target
