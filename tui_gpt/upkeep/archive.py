@@ -118,9 +118,11 @@ def _paths(folder: RunFolder) -> Iterator[Path]:
 
 def restore(file: Path, runs: Path, progress: Progress) -> RunFolder:
     """Restore the run in an archive under `runs`, and return it. Raise RunError if it is damaged or there already."""
+    if not hasattr(tarfile, "data_filter"):
+        raise RunError("restoring a run needs Python 3.11.4 or newer")
     try:
-        runs.mkdir(parents=True, exist_ok=True)
         with file.open("rb") as packed:
+            runs.mkdir(parents=True, exist_ok=True)
             return _restore(packed, runs, progress)
     except (zstandard.ZstdError, tarfile.TarError, EOFError, ValueError) as error:
         raise RunError(f"{_NOT_ONE}: {error}", where=str(file)) from None
