@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from tests.live import until
@@ -305,3 +306,21 @@ def test_kill_ends_a_run_that_no_longer_answers(tmp_path: Path) -> None:
     assert not folder.is_locked() and folder.state() == "crashed"
     with pytest.raises(RunError, match="is not live"):
         command_files.kill(folder)
+
+
+def test_kill_looks_again_for_a_trainer_that_is_just_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = live(tmp_path, DEAF)
+    listed = psutil.process_iter
+    rounds = [lambda: iter(()), lambda: list(listed())[::-1][:1], listed]
+    monkeypatch.setattr(psutil, "process_iter", lambda: (rounds.pop(0) if len(rounds) > 1 else rounds[0])())
+    command_files.kill(folder)
+    assert not folder.is_locked()
+
+
+def test_kill_says_when_the_lock_is_not_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = live(tmp_path, DEAF)
+    with monkeypatch.context() as patch:
+        patch.setattr(psutil, "process_iter", lambda: iter(()))
+        with pytest.raises(RunError, match="a process of another user holds its lock"):
+            command_files.kill(folder, 0.1)
+    assert command_files.kill(folder) == 2

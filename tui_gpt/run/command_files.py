@@ -135,23 +135,25 @@ def signal_trainer(folder: RunFolder, sig: signal.Signals) -> None:
 def kill(folder: RunFolder, timeout_seconds: float = 10.0) -> int:
     """Kill all processes of a run that no longer answers, and return how many. Raise RunError if that is not possible.
 
-    They are found by the lock that they hold open, so that a reused process id hits no other program.
+    They are found by the lock that they hold open, so that a reused process id hits no other program, and looked for
+    until the lock is free: a trainer that is just starting gets it late.
     """
     import psutil
 
     _require_local(folder)
-    lock, found = str(folder.lock.resolve()), []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.uids().real == os.getuid() and any(file.path == lock for file in process.open_files()):
-                found.append(process)
-    for process in found:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(found, timeout=timeout_seconds)
-    if folder.is_locked():
-        raise RunError("could not be killed: a process of another user holds its lock", where=folder.id)
-    return len(found)
+    lock, deadline = str(folder.lock.resolve()), time.monotonic() + timeout_seconds
+    killed: set[int] = set()
+    while folder.is_locked():
+        if time.monotonic() > deadline:
+            whose = "does not end" if killed else "of another user holds its lock"
+            raise RunError(f"could not be killed: a process {whose}", where=folder.id)
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.uids().real == os.getuid() and any(file.path == lock for file in process.open_files()):
+                    process.kill()
+                    killed.add(process.pid)
+        time.sleep(0.02)
+    return len(killed)
 
 
 def _require_local(folder: RunFolder) -> Status:
