@@ -214,7 +214,12 @@ class Outputs:
                 self.saved_step = self._state.progress.step
 
     def save_now(self, *, announce: bool) -> str:
-        """Write a full checkpoint unless this step has one, and return why that failed, else an empty string."""
+        """Write a full checkpoint unless this step has one, and return why that failed, else an empty string.
+
+        What could not be written before is tried again: there may be space by now.
+        """
+        if self.recorder.problem:
+            self.recorder.retry()
         if self.saved_step != self._state.progress.step:
             self.save("full", announce=announce)
         return self.wait_saved()

@@ -102,7 +102,7 @@ class Trainer:
             self._begin()
         while True:
             is_done = self.state.is_finished and not self.state.progress.due
-            is_saved = self.outputs.saved_step == self.state.progress.step
+            is_saved = self.outputs.saved_step == self.state.progress.step and not recorder.problem
             if (command := self.control.stop_command) is not None and not (is_done and is_saved):
                 return self._stop(Stop(save=not command.now, by_signal=command.sender == "signal"))
             if is_done:
