@@ -17,7 +17,18 @@ from typing import Any
 import msgspec
 
 from tui_gpt.checkpoints import manifest
-from tui_gpt.config import PartialConfig, build, check_resumable, flatten_keys, override, read_toml, set_key
+from tui_gpt.config import (
+    Config,
+    PartialConfig,
+    build,
+    changed_keys,
+    check_resumable,
+    fields,
+    flatten_keys,
+    override,
+    read_toml,
+    set_key,
+)
 from tui_gpt.corpora import check_corpus, check_tokenizer
 from tui_gpt.corpora.sources.mixtures import parse_mixture
 from tui_gpt.errors import CheckpointError, ConfigError, RunError, reason
@@ -27,6 +38,10 @@ from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.supervisor import StartRequest
 
 FIRST_STATUS_SECONDS = 20.0
+
+# Keys that say where something is: it may have been moved. A corpus is compared by digest, and of a start the run has
+# its own checkpoints.
+NAMES_ONLY = {"preset", "data.corpus", "training.init_from", "training.fork_from"}
 
 
 def start(
@@ -92,7 +107,22 @@ def _resume_request(folder: RunFolder, corpus_dir: Path, changes: dict[str, Any]
     manifest.recover(folder.checkpoints)
     if newest := manifest.newest(folder.checkpoints, ["full"]):
         manifest.verify(newest.path)  # before the status of the last start is overwritten
+        _check_unchanged(folder, before, newest.path)
     return StartRequest(corpus_dir=str(corpus_dir.resolve()), resume=True, changes=changes, stop_at=stop_at)
+
+
+def _check_unchanged(folder: RunFolder, config: Config, checkpoint: Path) -> None:
+    """Raise ConfigError if config.toml, which has no digest, differs from the checkpoint's in what the run computes."""
+    file = checkpoint / manifest.CONFIG
+    saved = build(read_toml(file), str(file))
+    ignored = NAMES_ONLY | ({"data.tokenizer"} if config.data.tokenizer.endswith(".json") else set())
+    changed = [key for key in changed_keys(saved, config) if not fields()[key].resumable and key not in ignored]
+    if changed:
+        raise ConfigError(
+            f"differs from the checkpoint's in {', '.join(changed)}, which a resumed run cannot change",
+            where=str(folder.config),
+            do=f"Put it right, or copy {file} over it",
+        )
 
 
 def validate_request(asked: PartialConfig, corpus_dir: Path) -> PartialConfig:

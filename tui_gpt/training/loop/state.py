@@ -11,7 +11,7 @@ from pathlib import Path
 from tui_gpt.checkpoints import manifest
 from tui_gpt.checkpoints.manifest import CheckpointInfo, Kind
 from tui_gpt.checkpoints.state import Snapshot, TrainingProgress, load_state, load_weights, take_snapshot
-from tui_gpt.config import Config, build, read_toml
+from tui_gpt.config import Config, build, changed_keys, flatten_keys, read_toml, to_dict
 from tui_gpt.training.compute import Compute
 from tui_gpt.training.data.batches import BatchLoader, MicroBatch, to_device
 from tui_gpt.training.loop.engine import build_engine, reset_compilation, reset_weights
@@ -31,6 +31,7 @@ class TrainingState:
         self.schedule = RunSchedule(self.config, self.batches.steps_per_epoch, stop_at)
         self.progress = TrainingProgress(step=0, tokens=0, elapsed_seconds=0.0)
         self._next_batch: tuple[int, list[MicroBatch]] | None = None
+        self.changed_settings = ""  # since the checkpoint that a resume has loaded
 
     @property
     def is_finished(self) -> bool:
@@ -52,10 +53,12 @@ class TrainingState:
     def resume(self, newest: CheckpointInfo) -> str:
         """Load a checkpoint of this run, and return a message if its schedule differs, else an empty string."""
         self.load(newest.path)
-        before = RunSchedule(
-            build(read_toml(newest.path / manifest.CONFIG), str(newest.path)), self.batches.steps_per_epoch
-        )
-        return self.schedule.describe_change(before, self.progress.step)
+        before = build(read_toml(newest.path / manifest.CONFIG), str(newest.path))
+        old, new = flatten_keys(to_dict(before)), flatten_keys(to_dict(self.config))
+        changes = [f"{key} {old[key]} → {new[key]}" for key in changed_keys(before, self.config)]
+        self.changed_settings = ", ".join(changes)
+        schedule = RunSchedule(before, self.batches.steps_per_epoch)
+        return self.schedule.describe_change(schedule, self.progress.step)
 
     def load(self, checkpoint: Path) -> None:
         """Load weights, optimizer, scaler, guard and progress from a full checkpoint."""

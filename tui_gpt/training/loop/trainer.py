@@ -88,6 +88,8 @@ class Trainer:
             f"{state.model.num_parameters():,} parameters on {state.compute.name}, {state.compute.precision};"
             f" dry run took {time.perf_counter() - started:.1f} s and {self.outputs.read_memory() / 2**30:.2f} GiB",
         )
+        if state.changed_settings:
+            self.control.notice("note", f"changed since the checkpoint: {state.changed_settings}")
 
         total = state.schedule.total_steps
         trained = total * state.config.tokens_per_step if total is not None else None
