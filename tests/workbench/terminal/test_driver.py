@@ -68,6 +68,17 @@ def test_a_character_that_arrives_in_two_parts_is_whole(terminal: PseudoTerminal
     terminal.until("typed é")
 
 
+@pytest.mark.parametrize("key", ["\x1b", "\x03"])
+def test_a_paste_whose_end_is_lost_is_ended_by_a_key(terminal: PseudoTerminal, key: str) -> None:
+    terminal.send("\x1b[200~ab")
+    terminal.settle(0.15)
+    terminal.send("\x1b[20")  # half of a marker is no key
+    terminal.settle(0.15)
+    terminal.send(key)
+    terminal.settle(0.3)
+    type_and_leave(terminal)
+
+
 def test_an_error_in_one_key_leaves_its_neighbours(terminal: PseudoTerminal) -> None:
     terminal.send(b"ab\x1b[1114112ucd")
     terminal.until("typed abcd")

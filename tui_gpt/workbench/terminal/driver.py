@@ -2,7 +2,8 @@
 
 What Textual 8.2 does and this mends: a byte that is no UTF-8, or a key code past the end of Unicode, ends the app;
 SIGTSTP during start, or SIGCONT without a suspend, sets the terminal up twice and leaves it raw at the end; after `fg`
-nothing is repainted; a terminal that takes nothing, or is suspended, blocks the event loop after 30 writes.
+nothing is repainted; a terminal that takes nothing, or is suspended, blocks the event loop after 30 writes; a paste
+whose end is lost swallows all keys.
 
 Private names of Textual used here (`test_textual_contract.py` holds them): `textual._xterm_parser.XTermParser`,
 `Driver._app`, `Driver._debug`, `Driver._loop`, `LinuxDriver._file`, `_writer_thread`, `_in_band_window_resize` and
@@ -28,6 +29,7 @@ from textual.message import Message
 CLOSED = 128 + signal.SIGHUP
 CLOSE_SECONDS = 2.0
 BACKLOG_CHARACTERS = 16_384
+PASTE_START, PASTE_END = "\x1b[200~", "\x1b[201~"
 
 
 class _Output:
@@ -55,6 +57,9 @@ class _Output:
 
 class MeteredDriver(LinuxDriver):
     """See the module. `generation` counts how often the terminal was taken over: each time its content is unknown."""
+
+    _is_pasting = False
+    _last_input = ""  # the last characters, which may be the beginning of a marker
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -146,7 +151,21 @@ class MeteredDriver(LinuxDriver):
             except OSError:  # the terminal is gone
                 self._app.call_later(self._end, CLOSED)
                 return
-            parser = self._dispatch(parser, text)
+            parser = self._dispatch(parser, self._end_lost_paste(text))
+
+    def _end_lost_paste(self, text: str) -> str:
+        """Return `text`, and the end of a paste whose own was lost once escape or ctrl+c is pressed.
+
+        A key comes alone: nothing follows the escape for a while, and then `text` is empty.
+        """
+        seen = self._last_input + text
+        start, end = seen.rfind(PASTE_START), seen.rfind(PASTE_END)
+        self._is_pasting = start > end or (start == end and self._is_pasting)
+        self._last_input = seen[1 - len(PASTE_START) :]
+        if self._is_pasting and (text == "\x03" or (not text and seen.endswith("\x1b"))):
+            self._is_pasting, self._last_input = False, ""
+            return text + PASTE_END
+        return text
 
     def _dispatch(self, parser: XTermParser, text: str) -> XTermParser:
         """Pass on the messages in a text, one character at a time, so that an error costs no more than its sequence."""
