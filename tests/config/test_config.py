@@ -67,6 +67,12 @@ def test_every_field_has_help_and_a_description_of_what_is_allowed() -> None:
         ("data.tokenizer=bpe:256", 'data.tokenizer = "bpe:256" is not allowed'),
         ("data.tokenizer=bpe", "or the path of a tokenizer.json"),
         ("data.tokenizer=", "is not allowed"),
+        (
+            "data.corpus=caf\udce9",
+            "data.corpus = 'caf\\udce9' is not text in UTF-8",
+        ),  # Latin-1, as an argument
+        ('sampling.prompts=["a", "\udcff"]', "is not text in UTF-8"),
+        ("training.threads=0\udcff", "is not text in UTF-8"),
     ],
 )
 def test_invalid_override_is_rejected_with_what_to_do(assignment: str, message: str) -> None:

@@ -64,6 +64,10 @@ class Field:
         """
         if self.kind == "float" and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
+        if not _is_unicode(value):
+            raise ConfigError(
+                f"{self.key} = {value!r} is not text in UTF-8", where=where, do="Rename what it names, or retype it"
+            )
         try:
             if isinstance(value, float) and not math.isfinite(value):
                 raise msgspec.ValidationError("not finite")
@@ -91,6 +95,13 @@ class Field:
         if self.kind == "texts" and not isinstance(value, list):
             value = [str(value)]
         return self.convert(value, where)
+
+
+def _is_unicode(value: Any) -> bool:
+    """Whether a text, or the texts in a list, can be written to a file: an argument can hold bytes that are no text."""
+    if isinstance(value, list | tuple):
+        return all(_is_unicode(item) for item in value)
+    return not isinstance(value, str) or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def format_value(value: Any) -> str:
