@@ -166,6 +166,11 @@ def test_malformed_line_is_reported_with_its_number(tmp_path):
         ("t.txt", "UTF-16".encode("utf-16"), "UTF-16 text"),
         ("t.txt", "caf\xe9".encode("latin-1"), "byte 0xe9 at offset 3"),
         ("t.parquet", b"PAR1 not", "invalid Parquet file"),
+        (
+            "t.parquet",
+            columns(["a", "half a char\u00e9"]).replace(b"char\xc3\xa9", b"char\xc3("),
+            "t.parquet:2: not UTF-8",
+        ),
     ],
 )
 def test_damaged_file_is_a_one_line_error_with_file_and_position(tmp_path, name, data, message):

@@ -396,12 +396,12 @@ def _parquet(path: Path, layout: Layout) -> Iterator[Piece]:
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
+    row = 0
     try:
         with path.open("rb") as opened:
             file = parquet.ParquetFile(opened)
             column = _text_column(file, path, layout)
             rows_at_once = _rows_at_once(file, column, path)
-            row = 0
             for batch in file.iter_batches(batch_size=rows_at_once, columns=[column], use_threads=False):
                 for value in batch.column(0):
                     row += 1
@@ -411,6 +411,8 @@ def _parquet(path: Path, layout: Layout) -> Iterator[Piece]:
                     yield Piece(text, True, f"{path}:{row}")
     except arrow.ArrowException as error:
         raise CorpusError(f"invalid Parquet file: {str(error).splitlines()[0]}", where=str(path)) from None
+    except UnicodeDecodeError as error:  # the library passes on bytes that are no text
+        raise CorpusError(f"not UTF-8: {error.reason} at byte {error.start}", where=f"{path}:{row}") from None
 
 
 def _rows_at_once(file: pyarrow.parquet.ParquetFile, column: str, path: Path) -> int:
