@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.live import ended, start
 from tui_gpt.checkpoints import manifest
 from tui_gpt.checkpoints.state import (
     TrainingProgress,
+    _load_tensors,
     load_model,
     load_state,
     optimizer_tensors,
@@ -96,6 +98,17 @@ def test_every_flipped_bit_of_a_manifest_is_found_or_harmless(checkpoint: Path) 
         else:  # white space, or the version of the format, read as one without a digest
             assert msgspec.structs.replace(read, format_version=2, digest=good.digest) == good
     assert found > 0.8 * len(data) * 8
+
+
+def test_a_file_that_cannot_be_opened_is_not_said_to_be_missing(checkpoint: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        with pytest.raises(CheckpointError) as caught:
+            _load_tensors(checkpoint / manifest.MODEL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "too many open files" in str(caught.value)
 
 
 def test_other_folders_pickles_and_newer_formats_raise(checkpoint: Path, tmp_path: Path) -> None:

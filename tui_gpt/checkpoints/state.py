@@ -32,7 +32,7 @@ from tui_gpt.checkpoints.manifest import (
 )
 from tui_gpt.config import Config, build, read_toml, set_key, to_dict, to_toml
 from tui_gpt.corpora import Tokenizer, load_tokenizer
-from tui_gpt.errors import CheckpointError
+from tui_gpt.errors import CheckpointError, reason
 from tui_gpt.files import sync, write_atomically
 from tui_gpt.model import GPT
 
@@ -185,6 +185,12 @@ def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
 def _load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
+    except FileNotFoundError:  # safetensors says so of whatever keeps a file from being opened
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise CheckpointError(f"cannot be opened: {reason(error)}", where=str(path)) from None
+        raise CheckpointError("could not be opened, and now can: try again", where=str(path)) from None
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"cannot be read as safetensors: {error}", where=str(path)) from None
 
