@@ -262,6 +262,9 @@ def test_shards_old_names_buffers_and_half_precision_are_read(foreign: Path, the
     index.write_text(json.dumps({"weight_map": {"wte.weight": "../foreign/model-00001-of-00002.safetensors"}}))
     with pytest.raises(CheckpointError, match="refers to a missing file"):
         read(foreign)
+    index.write_text(json.dumps({"weight_map": {"wte.weight": "x" * 5000}}))
+    with pytest.raises(CheckpointError, match=r"refers to a missing file: x{100}$"):
+        read(foreign)
 
 
 def test_vocab_json_and_merges_make_the_same_tokenizer(foreign: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+MAX_NAME_CHARACTERS = 100
 OWN_MODEL_TYPE = "gpt-tui"  # of a folder that transformers cannot read
 
 HF_NAMES = {
@@ -194,8 +195,10 @@ def _files(folder: Path) -> Iterator[Path]:
         if not isinstance(shards, dict) or not shards:
             raise CheckpointError("has no weight_map", where=str(folder / INDEX))
         for name in sorted({str(shard) for shard in shards.values()}):
-            if Path(name).name != name or not (folder / name).is_file():
-                raise CheckpointError(f"refers to a missing file: {name}", where=str(folder / INDEX))
+            is_name = Path(name).name == name and len(name) <= MAX_NAME_CHARACTERS
+            if not is_name or not (folder / name).is_file():
+                what = f"refers to a missing file: {name[:MAX_NAME_CHARACTERS]}"
+                raise CheckpointError(what, where=str(folder / INDEX))
             yield folder / name
     elif pickles := sorted(path.name for path in folder.glob("*.bin")):
         raise CheckpointError(
