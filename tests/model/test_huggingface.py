@@ -280,6 +280,9 @@ def test_vocab_json_and_merges_make_the_same_tokenizer(foreign: Path, tokenizer:
     (foreign / "merges.txt").write_text("no merges at all\n")
     with pytest.raises(CheckpointError, match=r"vocab\.json: invalid vocabulary or merges\.txt"):
         imported(foreign, tmp_path)
+    (foreign / "vocab.json").write_text(json.dumps(model["vocab"] | {"<|endoftext|>": 2**31}))  # 8 GB in the library
+    with pytest.raises(CheckpointError, match=r"vocab\.json: the vocabulary's ids are not consecutive"):
+        imported(foreign, tmp_path)
 
 
 def test_a_folder_without_a_tokenizer_needs_the_vocabulary_size_of_gpt2(foreign: Path, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tui_gpt.config.tokenizer_names import ALLOWED, TIKTOKEN_ENCODINGS, is_tokenizer_name
 from tui_gpt.corpora.sources.source import Progress
 from tui_gpt.corpora.sources.text_files import path_kind
@@ -29,6 +31,7 @@ from tui_gpt.corpora.tokenizers.tokenizer import (
     parse_tokenizer,
 )
 from tui_gpt.errors import CorpusError
+from tui_gpt.files import read_file
 
 if TYPE_CHECKING:
     import tokenizers
@@ -163,6 +166,12 @@ def from_vocabulary(vocab: Path, merges: Path) -> Tokenizer:
     """Return the tokenizer of GPT-2's two files, vocab.json and merges.txt. Raises CorpusError."""
     from tokenizers import models
 
+    try:
+        ids = msgspec.json.decode(read_file(vocab), type=dict[str, int])
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorpusError(f"invalid vocabulary or {merges.name}: {error}", where=str(vocab)) from None
+    if sorted(ids.values()) != list(range(len(ids))):  # the library would fill a gap of billions
+        raise CorpusError("the vocabulary's ids are not consecutive from 0", where=str(vocab))
     try:
         model = models.BPE.from_file(str(vocab), str(merges))
     except Exception as error:  # the library raises plain Exception
