@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import threading
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
 MAX_BYTES = 64 << 20
+_CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"}\s*\Z')
 
 
 def read_file(path: Path, limit_bytes: int = MAX_BYTES) -> bytes:
@@ -47,6 +50,18 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
         raise
     if durable:
         sync(path.parent)
+
+
+def add_checksum(data: bytes) -> bytes:
+    """Return a JSON object that is not empty, with a checksum of all that stands before it as its last field."""
+    head = data.rstrip()[:-1].rstrip()
+    return head + b',"crc32":"%08x"}' % zlib.crc32(head)
+
+
+def is_intact(data: bytes) -> bool:
+    """Return whether a JSON object is as it was written. One without a checksum, of an earlier version, counts so."""
+    found = _CHECKSUM.search(data, max(0, len(data) - 40))
+    return found is None or int(found[1], 16) == zlib.crc32(data[: found.start()])
 
 
 def sync(path: Path) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tui_gpt.files import add_checksum
 from tui_gpt.run import jsonl
 from tui_gpt.run.jsonl import JsonlReader, JsonlWriter, read_jsonl
 from tui_gpt.run.messages import Progress
 
 LINES = [Progress(state="running", phase="training", step=step) for step in range(4)]
-LENGTH = len(msgspec.json.encode(LINES[1])) + 1
+LENGTH = len(add_checksum(msgspec.json.encode(LINES[1]))) + 1
 
 
 @contextmanager
@@ -78,3 +79,27 @@ def test_a_line_cut_off_by_a_kill_is_ended_by_the_next_writer(tmp_path: Path, ke
     writer.close()
     found = read_jsonl(path, Progress)
     assert found in ([LINES[0], LINES[2]], [LINES[0], LINES[1], LINES[2]])
+
+
+def test_no_flipped_bit_makes_another_line(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    writer = JsonlWriter(path)
+    for line in LINES[:2]:
+        writer.append(line)
+    writer.close()
+    data, skipped = path.read_bytes(), 0
+    for at in range(len(data)):
+        for bit in range(8):
+            damaged = bytearray(data)
+            damaged[at] ^= 1 << bit
+            path.write_bytes(damaged)
+            found = read_jsonl(path, Progress)
+            assert found in (LINES[:2], LINES[:1], LINES[1:2], [])
+            skipped += found != LINES[:2]
+    assert skipped > 6 * len(data)  # the others are in the names and quotes of the checksum itself
+
+
+def test_lines_without_a_checksum_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in LINES))
+    assert read_jsonl(path, Progress) == LINES

@@ -83,6 +83,11 @@ def damage_line(run: RunFolder) -> Path:
     return run.evals
 
 
+def flip_digit(run: RunFolder) -> Path:
+    run.evals.write_bytes(run.evals.read_bytes().replace(b'"step":10', b'"step":11', 1))
+    return run.evals
+
+
 def remove(name: str) -> Callable[[RunFolder], Path]:
     def damage(run: RunFolder) -> Path:
         path = run.path / name
@@ -106,6 +111,7 @@ def overwrite(name: str, data: bytes) -> Callable[[RunFolder], Path]:
     [
         cut_metrics,
         damage_line,
+        flip_digit,
         remove("checkpoints/step-00000005/model.safetensors"),
         remove("checkpoints/step-00000005/manifest.json"),
         overwrite("config.toml", b"[model\n"),

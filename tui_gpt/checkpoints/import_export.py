@@ -24,7 +24,7 @@ from tui_gpt.config import Config, to_dict
 from tui_gpt.corpora import Tokenizer, load_tokenizer, make_tokenizer
 from tui_gpt.corpora.tokenizers.build import from_vocabulary
 from tui_gpt.errors import CheckpointError, reason
-from tui_gpt.files import sync, write_atomically
+from tui_gpt.files import add_checksum, sync, write_atomically
 from tui_gpt.model import huggingface
 from tui_gpt.run import folder as folders
 from tui_gpt.run.child_process import Channel, run_task
@@ -84,7 +84,7 @@ def _import(source: Path, runs: Path, name: str, report: Report) -> ConversionRe
         write_checkpoint(snapshot, folder.checkpoints, lambda: None)
         folder.write_config(to_dict(config))
         info = RunInfo(created=time.time(), parent=str(source), parameters=parameters)
-        write_atomically(folder.info, msgspec.json.format(msgspec.json.encode(info)))
+        write_atomically(folder.info, add_checksum(msgspec.json.format(msgspec.json.encode(info))))
         _finish_import(folder, f"imported from {source}", status)
     except BaseException:
         folder.config.unlink(missing_ok=True)
@@ -105,7 +105,7 @@ def _with_checkpoint(config: Config, folder: RunFolder, checkpoint: Path) -> Con
 
 
 def _write_status(folder: RunFolder, status: Status) -> None:
-    write_atomically(folder.status, msgspec.json.format(msgspec.json.encode(status)))
+    write_atomically(folder.status, add_checksum(msgspec.json.format(msgspec.json.encode(status))))
 
 
 def _finish_import(folder: RunFolder, message: str, status: Status) -> None:

@@ -32,7 +32,7 @@ from tui_gpt.config import (
     with_relative_paths,
 )
 from tui_gpt.errors import RunError, reason
-from tui_gpt.files import read_file, sync, write_atomically
+from tui_gpt.files import is_intact, read_file, sync, write_atomically
 from tui_gpt.run.jsonl import read_jsonl
 from tui_gpt.run.messages import (
     FINAL_STATES,
@@ -256,6 +256,8 @@ def _read(path: Path, kind: type[S], check: Callable[[dict[str, Any], Path], Non
         return None
     except OSError as error:
         raise RunError(f"cannot be read: {reason(error)}", where=str(path)) from None
+    if not is_intact(data):
+        raise RunError("is damaged: it does not match its checksum", where=str(path))
     try:
         if check is not None:
             check(msgspec.json.decode(data, type=dict), path)

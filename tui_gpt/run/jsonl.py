@@ -1,7 +1,8 @@
 """Append-only JSONL files with one writer and any number of readers that follow.
 
 A writer makes one `write` call for each line, so a killed writer leaves at most one incomplete line at the end; the
-next writer's first line terminates it, and readers skip it. A line `{"rewound_to": N}` voids all lines after step N.
+next writer's first line terminates it, and readers skip it. Each line ends with a checksum, so that a flipped bit is
+found. A line `{"rewound_to": N}` voids all lines after step N.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from tui_gpt.files import add_checksum, is_intact
 from tui_gpt.run.messages import Message, Rewound
 
 T = TypeVar("T", bound=Message)
@@ -28,7 +30,7 @@ class JsonlWriter:
 
     def append(self, message: Message) -> None:
         """Write `message` as one line, or nothing of it."""
-        line = b"\n" * self._is_torn + msgspec.json.encode(message) + b"\n"
+        line = b"\n" * self._is_torn + add_checksum(msgspec.json.encode(message)) + b"\n"
         written = os.write(self._fd, line)
         if written == len(line):
             self._is_torn = False
@@ -52,9 +54,9 @@ class JsonlWriter:
 class JsonlReader(Generic[T]):
     """Reads a JSONL file incrementally.
 
-    `poll` returns the complete lines since the last call, in order, as `kind` or `Rewound`. Lines that are incomplete,
-    or lack a field, are skipped. A missing file has no lines. A file that shrank or was replaced is read again from the
-    beginning, after a `Rewound(rewound_to=0)`.
+    `poll` returns the complete lines since the last call, in order, as `kind` or `Rewound`. Lines that are incomplete
+    or damaged, or lack a field, are skipped. A missing file has no lines. A file that shrank or was replaced is read
+    again from the beginning, after a `Rewound(rewound_to=0)`.
     """
 
     def __init__(self, path: Path, kind: type[T], *, chunk_bytes: int = 1 << 26) -> None:
@@ -92,13 +94,14 @@ class JsonlReader(Generic[T]):
             return []
 
     def _lines(self, data: bytes) -> list[T | Rewound]:
-        if b'{"rewound_to"' not in data:
+        lines = data.splitlines()
+        if b'{"rewound_to"' not in data and all(map(is_intact, lines)):
             try:  # faster: a million lines in 0.7 s instead of 3
                 return list(self._decode_lines(data))
             except (ValueError, RecursionError):
                 pass  # decode line by line, and skip the incomplete one
         found: list[T | Rewound] = []
-        for line in data.splitlines():
+        for line in filter(is_intact, lines):
             try:
                 found.append(self._decode_rewound(line) if line.startswith(b'{"rewound_to"') else self._decode(line))
             except (ValueError, RecursionError):

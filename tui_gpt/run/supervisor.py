@@ -28,7 +28,7 @@ import msgspec
 from tui_gpt import hardware
 from tui_gpt.config import build, flatten_keys, set_key
 from tui_gpt.errors import UserError
-from tui_gpt.files import write_atomically
+from tui_gpt.files import add_checksum, write_atomically
 from tui_gpt.run import command_files, log_rotation
 from tui_gpt.run.child_process import spawn
 from tui_gpt.run.command_files import Refused
@@ -350,7 +350,7 @@ class Supervisor:
         self.place.check()
         self.status = msgspec.structs.replace(self.status, heartbeat=time.time())
         self.status_changed = False
-        data, is_final = msgspec.json.encode(self.status), self.status.state in FINAL_STATES
+        data, is_final = add_checksum(msgspec.json.encode(self.status)), self.status.state in FINAL_STATES
         try:
             write_atomically(self.folder.status, data, durable=is_final)
         except OSError as error:

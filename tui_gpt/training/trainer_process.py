@@ -9,7 +9,7 @@ import msgspec
 
 from tui_gpt.config import to_dict
 from tui_gpt.errors import CannotResumeError, UserError
-from tui_gpt.files import write_atomically
+from tui_gpt.files import add_checksum, write_atomically
 from tui_gpt.run.child_process import Channel
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import Ended, Failure
@@ -67,7 +67,7 @@ def _run(folder: RunFolder, request: StartRequest, control: TrainerControl) -> E
         if info is None:
             folder.write_config(to_dict(trainer.state.config))
             described = describe_run(folder, request, prepared, compute, trainer)
-            write_atomically(folder.info, msgspec.json.format(msgspec.json.encode(described)))
+            write_atomically(folder.info, add_checksum(msgspec.json.format(msgspec.json.encode(described))))
             _report_loss_floor(prepared, control)
         return trainer.run()
     finally:

@@ -14,6 +14,7 @@ from tui_gpt.corpora import cache_dir, load_tokenizer, open_shards
 from tui_gpt.corpora.shards.shard_files import VersionError, read_info
 from tui_gpt.corpora.sources.source import Folder, Progress, Source
 from tui_gpt.errors import CheckpointError, CorpusError, UserError, reason
+from tui_gpt.files import is_intact
 from tui_gpt.run.folder import RunFolder
 from tui_gpt.run.messages import Eval, Event, Message, Metrics, Rewound, RunInfo, Sample
 
@@ -118,6 +119,9 @@ def _verify_journal(path: Path, kind: type[Message], found: Verification) -> Non
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
+                if not is_intact(line):
+                    damaged.append(number)
+                    continue
                 try:
                     decode_rewound(line) if line.startswith(b'{"rewound_to"') else decode(line)
                 except (ValueError, RecursionError) as error:

@@ -203,7 +203,7 @@ def test_a_damaged_file_raises_nothing_and_hides_nothing_else(runs, name, data):
 
 def test_a_number_that_no_run_writes_raises_nothing(runs):
     run = fake_run.running(runs, steps=20)
-    line = run.folder.metrics.read_bytes().splitlines()[-1]
+    line = run.folder.metrics.read_bytes().splitlines()[-1].partition(b',"crc32"')[0] + b"}"
     with run.folder.metrics.open("ab") as file:
         file.write(line.replace(b'"step":20', b'"step":%d' % 10**30) + b"\n")
     monitor = monitor_of(run)
