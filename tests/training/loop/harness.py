@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import multiprocessing
 import os
@@ -37,9 +38,12 @@ class TrainerHarness:
         self.trainer = Trainer(self.folder, prepared, compute, control, stop_at=None, resume=resume is not None)
 
     def run(self) -> Ended:
-        self.trainer.dry_run()
-        ended = self.trainer.run()
-        self.trainer.outputs.recorder.wait()
+        try:
+            self.trainer.dry_run()
+            ended = self.trainer.run()
+            self.trainer.outputs.recorder.wait()
+        finally:
+            gc.unfreeze()  # else this process never frees the run's objects
         return ended
 
     def notices(self, kind: str) -> list[Notice]:

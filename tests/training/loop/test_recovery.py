@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from pathlib import Path
 
@@ -211,3 +212,11 @@ def test_a_resume_says_which_steps_metrics_have_lost(tmp_path: Path, kept: int, 
     notices = again.notices("metrics")
     assert [notice.level for notice in notices] == ["warning"] * bool(missing)
     assert all(f"steps {missing};" in notice.message for notice in notices)
+
+
+def test_objects_are_frozen_once_and_not_counted_at_each_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: pytest.fail("walks every frozen object: 25 ms a step"))
+    assert TrainerHarness(tmp_path, "training.duration=5").run().state == "finished"
+    assert frozen == [True]

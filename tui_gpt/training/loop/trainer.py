@@ -155,7 +155,7 @@ class Trainer:
             state = self.state
             state.progress.due = decisions.due_at(state.config, step, is_last=state.is_finished)
             self._do_due()
-        if not gc.get_freeze_count():
+        if step == self.first_step + 1:
             gc.collect()
             gc.freeze()  # objects alive after the first step stay alive: later collections skip them
         return None
