@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tui_gpt.workbench.state.run_monitor import RunMonitor
     from tui_gpt.workbench.state.session import Session
 
-POLL_SECONDS, IDLE_SECONDS = 0.5, 2.0
+POLL_SECONDS, IDLE_SECONDS = 0.6, 2.0
 BACKLOG_CHARACTERS = 4096  # on their way to the terminal, from where on it is given time to catch up
 SYSTEM_SECONDS = 2.0  # between readings of the machine
 
