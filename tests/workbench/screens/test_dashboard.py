@@ -415,6 +415,19 @@ async def test_the_footer_offers_what_can_be_done(opened, runs):
         assert "p pause" not in footer(app)
 
 
+async def test_a_footer_drawn_while_a_run_is_being_opened_is_drawn_again(opened, runs, monkeypatch):
+    fake_run.finished(runs)
+    async with opened("tiny") as (app, pilot):
+        assert "r resume" in footer(app)
+        with monkeypatch.context() as patch:
+            patch.setattr(app.screen, "_footer_labels", dict)
+            app.screen.refresh_bindings()
+            await pilot.pause()
+            assert "p pause" in footer(app)
+        await settle(app, pilot)
+        assert "r resume" in footer(app) and "p pause" not in footer(app)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 async def test_the_footer_fits_in_every_state(opened, runs, size):
     run = fake_run.running(runs, steps=20)

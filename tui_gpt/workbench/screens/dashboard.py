@@ -124,14 +124,15 @@ class DashboardScreen(WorkScreen):
         return labels
 
     def _refresh_footer(self) -> None:
-        if (labels := self._footer_labels()) != self._labels:
-            self._labels = labels
+        if self._footer_labels() != self._labels:
             self.refresh_bindings()
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:
         """Return the bindings with the footer's words for the state that the run is in; all of them stay active."""
-        labels, found = self._footer_labels(), super().active_bindings
+        # What the footer was drawn with, which may be while another run is being opened, whose state is not read yet.
+        labels = self._labels = self._footer_labels()
+        found = super().active_bindings
         for key, active in found.items():
             label = labels.get(active.binding.action)
             if label is not None:
