@@ -105,7 +105,7 @@ def archive_command(workspace: Workspace, run: str, target: Path | None, as_json
         print_json({"run": folder.id, "path": str(path), "bytes": size})
     else:
         echo(path)
-        echo(f"{size / 2**20:,.1f} MiB; bring it back with gpt-tui restore {path.name}", err=True)
+        echo(f"{size / 2**20:,.1f} MiB; bring it back with gpt-tui restore {path}", err=True)
 
 
 @command("restore")
