@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
-from tests.live import SMALL, ended, start
+from tests.live import SMALL, ended, start, until
 from tui_gpt import launch
 from tui_gpt.config import override
 from tui_gpt.files import write_atomically
@@ -332,3 +334,14 @@ def test_doctor_tests_the_installation(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert findings["training"]["level"] == "ok" and "20 steps" in findings["training"]["found"]
     assert {"Python", "CPU", "PyTorch", "GPU", "disk", "logout", "terminal"} <= set(findings)
+
+
+@pytest.mark.parametrize("after", [0.1, 0.6])
+def test_ctrl_c_while_the_sampler_imports_torch_is_no_traceback(run: RunFolder, after: float) -> None:
+    command = [sys.executable, "-m", "tui_gpt", "--workspace", str(workspace_of(run)), "sample", run.id]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        until(lambda: psutil.Process(process.pid).children(), "the sampler's process")
+        time.sleep(after)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal's Ctrl-C reaches both processes
+        assert process.wait(60) == 130
+        assert process.stderr is not None and "Traceback" not in process.stderr.read()

@@ -6,14 +6,25 @@ import signal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tui_gpt.errors import UserError
-from tui_gpt.run.child_process import spawn
+from tui_gpt.run.child_process import Channel, spawn
 from tui_gpt.run.messages import Message, RequestFailed
 from tui_gpt.run.messages import Progress as ProgressMessage
 
 if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
     from tui_gpt.corpora.sources.source import Progress
 
 T = TypeVar("T", bound=Message)
+
+
+def spawn_without_ctrl_c(entry: str, *arguments: Any) -> tuple[SpawnProcess, Channel]:
+    """Start a process as `spawn` does, which ignores Ctrl-C: this one gets it too, and ends both."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited
+    try:
+        return spawn(entry, *arguments)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def call_torch_process(
@@ -29,9 +40,7 @@ def call_torch_process(
     progress: called with each phase of the work and the fraction done. Raises `error_type` if the function refuses, or
     if the process ends without a result, then with `where`. Ctrl-C terminates the process and lets it clean up.
     """
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child inherits this; Ctrl-C is handled here
-    process, channel = spawn(entry, *arguments)
-    signal.signal(signal.SIGINT, handler)
+    process, channel = spawn_without_ctrl_c(entry, *arguments)
     try:
         while not isinstance(message := channel.receive(None), kind):
             if isinstance(message, RequestFailed):

@@ -14,9 +14,10 @@ from tui_gpt.checkpoints import manifest
 from tui_gpt.cli.arguments import checkpoint_argument, device_option
 from tui_gpt.cli.options import Workspace, command, json_option
 from tui_gpt.cli.output import narrate, print_json
+from tui_gpt.cli.torch_process import spawn_without_ctrl_c
 from tui_gpt.config import build, read_toml
 from tui_gpt.errors import CheckpointError, RunError
-from tui_gpt.run.child_process import Channel, spawn
+from tui_gpt.run.child_process import Channel
 from tui_gpt.run.messages import Chunk, Generate, Generated, Loaded, RequestFailed
 from tui_gpt.safe_text import safe
 
@@ -79,6 +80,7 @@ def sample_command(
             channel.send(request)
             _print_completions(channel, request, as_json, last=first + count == number)
     except KeyboardInterrupt:
+        process.terminate()
         raise SystemExit(130) from None
     finally:
         channel.close()
@@ -91,7 +93,7 @@ def start_sampler(options: dict[str, Any]) -> tuple[Any, Channel]:
     if options["device"] == "auto" and available and len(hardware.gpus_in_training(available)) == len(available):
         narrate("sampling on the CPU, because a live run uses the GPU")
         options["device"] = "cpu"
-    return spawn("tui_gpt.sampling.sampler_process:serve")
+    return spawn_without_ctrl_c("tui_gpt.sampling.sampler_process:serve")
 
 
 def _print_completions(channel: Channel, request: Generate, as_json: bool, *, last: bool) -> None:
