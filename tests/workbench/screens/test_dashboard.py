@@ -415,6 +415,16 @@ async def test_the_footer_offers_what_can_be_done(opened, runs):
         assert "p pause" not in footer(app)
 
 
+async def test_panes_chosen_one_right_after_the_other_do_not_alternate(opened, runs):
+    fake_run.finished(runs)
+    async with opened("tiny", size=(80, 24)) as (app, pilot):
+        chosen = []
+        focus = app.screen._focus
+        app.screen._focus = lambda name: (chosen.append(name), focus(name))
+        await press(app, pilot, "2", "5", "3")
+        assert chosen == ["health", "samples", "machine"] and app.screen.front == "machine"
+
+
 async def test_a_footer_drawn_while_a_run_is_being_opened_is_drawn_again(opened, runs, monkeypatch):
     fake_run.finished(runs)
     async with opened("tiny") as (app, pilot):

@@ -163,8 +163,9 @@ class DashboardScreen(WorkScreen):
         for pane in self.query(Pane):
             pane.set_class(pane.id == self.front, "-front")
         self.query_one("#side").set_class(self.front in ("health", "machine", "events"), "-front")
-        for bar in self.query("#pane-tabs").results(Tabs):
-            bar.active = f"tab-{self.front}"
+        with self.prevent(Tabs.TabActivated):  # answered by a focus, two of them in the queue would alternate for ever
+            for bar in self.query("#pane-tabs").results(Tabs):
+                bar.active = f"tab-{self.front}"
         self.refresh_data()
 
     @on(Tabs.TabActivated, "#pane-tabs")
